@@ -1,0 +1,150 @@
+"""Expectations as data, and the Great Expectations run that holds them against batches.
+
+A batch is either a file's rows (row-level expectations: nulls, value sets) or the one row of *facts* that a DuckDB
+aggregate made of a whole log (invariants that no single row shows). Great Expectations sees both as data frames.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from data_checks.result import Check, CheckResult, Metadata, Severity, outcome
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FACTS = "facts"
+
+# So many offending values are shown.
+_EXAMPLES = 5
+
+
+@dataclass(frozen=True)
+class Rule:
+    """An expectation by its Great Expectations class, with the batch that it is held against."""
+
+    check: Check
+    batch: str
+    expectation: str
+    arguments: Mapping[str, Any]
+
+
+def rule(name: str, severity: Severity, why: str, batch: str, expectation: str, **arguments: Any) -> Rule:
+    return Rule(Check(name, severity, why), batch, expectation, arguments)
+
+
+def between(
+    name: str, severity: Severity, why: str, fact: str, low: float | None = None, high: float | None = None
+) -> Rule:
+    """The fact lies in ``[low, high]``."""
+    limits = {"min_value": low, "max_value": high}
+    return rule(name, severity, why, FACTS, "ExpectColumnValuesToBeBetween", column=fact, **limits)
+
+
+def none_of(name: str, severity: Severity, why: str, fact: str) -> Rule:
+    """The fact, a count of offenders, is 0."""
+    return between(name, severity, why, fact, low=0, high=0)
+
+
+def one_of(name: str, severity: Severity, why: str, batch: str, column: str, values: Iterable[str]) -> Rule:
+    """Every value of the column is among ``values``."""
+    return rule(name, severity, why, batch, "ExpectColumnValuesToBeInSet", column=column, value_set=list(values))
+
+
+def not_null(name: str, severity: Severity, why: str, batch: str, column: str) -> Rule:
+    return rule(name, severity, why, batch, "ExpectColumnValuesToNotBeNull", column=column)
+
+
+def unique(name: str, severity: Severity, why: str, batch: str, column: str) -> Rule:
+    return rule(name, severity, why, batch, "ExpectColumnValuesToBeUnique", column=column)
+
+
+def validate(rules: Sequence[Rule], batches: Mapping[str, pd.DataFrame]) -> list[CheckResult]:
+    """Hold ``rules`` against their batches, in their order, with an ephemeral Great Expectations context."""
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    import great_expectations as gx
+    from great_expectations.data_context.types.base import ProgressBarsConfig
+
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    source = context.data_sources.add_pandas("workspace")
+    results: dict[str, CheckResult] = {}
+    for name, frame in batches.items():
+        mine = {entry.check.name: entry for entry in rules if entry.batch == name}
+        suite = gx.ExpectationSuite(name=name, expectations=[_expectation(gx, entry) for entry in mine.values()])
+        whole = source.add_dataframe_asset(name).add_batch_definition_whole_dataframe("whole")
+        validated: Any = whole.get_batch({"dataframe": frame}).validate(suite)
+        for found in validated.results:
+            entry = mine[found.expectation_config.meta["check"]]
+            metadata: Metadata = {
+                "observed": _observed(found, entry, frame),
+                "expected": _expected(entry),
+                "expectation": found.expectation_config.type,
+            }
+            examples = [str(value) for value in found.result.get("partial_unexpected_list", [])[:_EXAMPLES]]
+            if examples and entry.batch != FACTS:
+                metadata["examples"] = examples
+            # Great Expectations passes over nulls; a fact that could not be computed is not a fact that holds.
+            known = entry.batch != FACTS or bool(frame[entry.arguments["column"]].notna().all())
+            results[entry.check.name] = outcome(entry.check, bool(found.success) and known, **metadata)
+    return [results[entry.check.name] for entry in rules]
+
+
+def unmeasured(rules: Sequence[Rule], reason: str) -> list[CheckResult]:
+    """Results of rules that could not be held: what is not known to be right counts as failed."""
+    return [
+        outcome(entry.check, False, observed=f"not measured: {reason}", expected=_expected(entry)) for entry in rules
+    ]
+
+
+def frame_of(facts: Mapping[str, Any]) -> pd.DataFrame:
+    """The facts as a batch of one row."""
+    import pandas as pd
+
+    return pd.DataFrame([dict(facts)])
+
+
+def _expectation(gx: Any, entry: Rule) -> Any:
+    return getattr(gx.expectations, entry.expectation)(
+        **entry.arguments,
+        severity=entry.check.severity,
+        notes=entry.check.description,
+        meta={"check": entry.check.name},
+    )
+
+
+def _observed(found: Any, entry: Rule, frame: pd.DataFrame) -> str | int | float:
+    if entry.batch == FACTS:
+        value = frame[entry.arguments["column"]].iloc[0].item() if _is_number(frame, entry) else None
+        return str(frame[entry.arguments["column"]].iloc[0]) if value is None else value
+    unexpected = found.result.get("unexpected_count")
+    if unexpected is None:
+        faults = [fault["exception_message"] for fault in _exceptions(found.exception_info)]
+        return faults[0] if faults else str(found.result.get("observed_value"))
+    return f"{unexpected:,} of {found.result['element_count']:,} rows"
+
+
+def _is_number(frame: pd.DataFrame, entry: Rule) -> bool:
+    return frame[entry.arguments["column"]].dtype.kind in "iufb"
+
+
+def _exceptions(info: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    found = [info] if "raised_exception" in info else list(info.values())
+    return [fault for fault in found if fault["raised_exception"]]
+
+
+def _expected(entry: Rule) -> str:
+    arguments = entry.arguments
+    if "min_value" in arguments:
+        low, high = arguments["min_value"], arguments["max_value"]
+        if low == high:
+            return str(low)
+        return f"at most {high}" if low is None else f"at least {low}" if high is None else f"{low} to {high}"
+    if "value_set" in arguments:
+        return " or ".join(arguments["value_set"])
+    return {"ExpectColumnValuesToNotBeNull": "no nulls", "ExpectColumnValuesToBeUnique": "no value twice"}[
+        entry.expectation
+    ]

@@ -1,0 +1,10 @@
+"""The entry point of `dg` and `dagster`: everything below defs/."""
+
+from pathlib import Path
+
+import dagster as dg
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    return dg.load_from_defs_folder(project_root=Path(__file__).parents[1])

@@ -1,0 +1,11 @@
+"""Named jobs. Their selections are objects: selection strings die under the antlr4 version that DVC pins."""
+
+import dagster as dg
+
+from orchestration.dvc_project import PROJECT
+
+pipeline = dg.define_asset_job(
+    "pipeline",
+    selection=dg.AssetSelection.assets(*PROJECT.stages),
+    description="Every stage, from raw logs to the evaluated model, and the data checks; DVC skips what is up to date.",
+)

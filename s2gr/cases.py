@@ -1,0 +1,107 @@
+"""The cases of the leave-one-out protocol (docs/method.md, §2): a history, what came next, and what was seen before.
+
+The target of a user is their last event (test) or the one before (validation); everything earlier is history, so the
+test history holds the validation item. All users count, the whole catalogue is ranked, nothing is sampled. The reasoner
+validates on such cases, the evaluation tests on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from s2gr.errors import UserError
+from s2gr.sequences import SPLITS, Sequences
+
+Integers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Cases:
+    """One case per target event; items are rows of ``items.parquet``."""
+
+    # [cases], indices into Sequences.user_ids
+    users: Integers
+    # [cases, width], oldest first, padded with −1 at the end
+    histories: Integers
+    # [cases], how many entries of a history count
+    lengths: Integers
+    # [cases]
+    targets: Integers
+    # CSR of everything the user met before the target, however long ago: [cases + 1] and [all of it]
+    seen_offsets: Integers
+    seen_items: Integers
+    # [cases], events of the user in the whole log
+    interactions: Integers
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    @property
+    def last_items(self) -> Integers:
+        """The item right before the target, int64 ``[cases]``; −1 without a history."""
+        positions = np.maximum(self.lengths - 1, 0)[:, None]
+        return np.take_along_axis(self.histories, positions, axis=1)[:, 0]
+
+    def seen(self) -> list[Integers]:
+        """The seen items of each case."""
+        return np.split(self.seen_items, self.seen_offsets[1:-1])
+
+    def batches(self, size: int) -> Iterator[Cases]:
+        """The cases in order, at most ``size`` at a time."""
+        for start in range(0, len(self), size):
+            yield self.take(np.arange(start, min(start + size, len(self))))
+
+    def take(self, rows: Integers) -> Cases:
+        """The cases at ``rows``, in that order."""
+        counts = np.diff(self.seen_offsets)[rows]
+        offsets = np.concatenate([[0], np.cumsum(counts)])
+        within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], counts)
+        seen_items = self.seen_items[np.repeat(self.seen_offsets[rows], counts) + within]
+        return Cases(
+            self.users[rows],
+            self.histories[rows],
+            self.lengths[rows],
+            self.targets[rows],
+            offsets,
+            seen_items,
+            self.interactions[rows],
+        )
+
+    def sample(self, size: int, seed: int) -> Cases:
+        """At most ``size`` cases, drawn without replacement, in their order."""
+        if len(self) <= size:
+            return self
+        return self.take(np.sort(np.random.default_rng(seed).choice(len(self), size, replace=False)))
+
+
+def build_cases(sequences: Sequences, split: str, history: int) -> Cases:
+    """A case for each event of ``split`` (``validation`` or ``test``), with at most ``history`` items of history.
+
+    Raises: UserError: if the split is empty.
+    """
+    events = np.flatnonzero(sequences.split == SPLITS.index(split))
+    if not len(events):
+        raise UserError(
+            f"data/events.parquet: expected {split} events, found none: no user has 3 events or more; "
+            "lower events.k_core or give a longer log"
+        )
+    users = sequences.users[events].astype(np.int64)
+    starts = sequences.offsets[users]
+    before = events - starts
+    lengths = np.minimum(before, history)
+    columns = np.arange(history)
+    positions = (events - lengths)[:, None] + columns
+    # The event at the position, or −1 from the target on.
+    inside = columns < lengths[:, None]
+    histories = np.where(inside, sequences.items[np.where(inside, positions, 0)], -1).astype(np.int64)
+    seen_offsets = np.concatenate([[0], np.cumsum(before)])
+    within = np.arange(seen_offsets[-1]) - np.repeat(seen_offsets[:-1], before)
+    seen_items = sequences.items[np.repeat(starts, before) + within].astype(np.int64)
+    interactions = np.diff(sequences.offsets)[users]
+    return Cases(
+        users, histories, lengths, sequences.items[events].astype(np.int64), seen_offsets, seen_items, interactions
+    )

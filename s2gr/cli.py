@@ -1,0 +1,151 @@
+"""What people type: ``s2gr run``, ``s2gr summary``, ``s2gr recommend``; each imports what it needs when it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from s2gr import __version__
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from s2gr.params import Params
+    from s2gr.workspace import Workspace
+
+app = typer.Typer(
+    name="s2gr",
+    help="S²GR: a recommender that reasons step by step over semantic IDs.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+ParamsFiles = Annotated[
+    list[Path] | None, typer.Option("--params", help="Parameter file; given again, an overlay: the last one wins.")
+]
+Workdir = Annotated[Path, typer.Option(help="The folder of the artefacts.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"s2gr {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
+) -> None:
+    """S²GR: a recommender that reasons step by step over semantic IDs."""
+
+
+@app.command()
+def run(
+    workdir: Annotated[Path, typer.Option(help="Where the artefacts go: a folder of this run's own.")],
+    params: ParamsFiles = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change one parameter; repeatable.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(metavar="STAGE", help="Stop after this stage.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Run the stages that are up to date, too.")] = False,
+) -> None:
+    """Run all stages in a folder of their own; those that are up to date are skipped.
+
+    Without --params, ./params.yaml is taken if there is one, else the defaults.
+    """
+    with _one_line_errors("interrupted; finished stages are kept, the same command goes on from there"):
+        from s2gr.console import set_up_logging
+        from s2gr.params import load_params
+        from s2gr.pipeline import StageFailed, run_all
+        from s2gr.stage import STAGES
+        from s2gr.summary import print_summary
+        from s2gr.workspace import Workspace
+
+        set_up_logging()
+        files = params or [path for path in (Path("params.yaml"),) if path.exists()]
+        workspace = Workspace(workdir)
+        last = until or STAGES[-1]
+        try:
+            run_all(load_params(files, settings or ()), workspace, last, force)
+        except StageFailed as failure:
+            raise typer.Exit(failure.code) from None
+        if last == STAGES[-1]:
+            print_summary(workspace, _stdout())
+        else:
+            typer.echo(f"the stages up to {last} are up to date in {workdir}")
+
+
+@app.command()
+def summary(workdir: Workdir = Path()) -> None:
+    """Show rankings, semantic IDs, times, and what to do next."""
+    with _one_line_errors():
+        from s2gr.summary import print_summary
+        from s2gr.workspace import Workspace
+
+        print_summary(Workspace(workdir), _stdout())
+
+
+@app.command()
+def recommend(
+    user: Annotated[str, typer.Option("--user", "-u", help="A user_id of the log.")],
+    k: Annotated[int, typer.Option("-k", min=1, help="How many items.")] = 10,
+    exclude_seen: Annotated[
+        bool, typer.Option("--exclude-seen/--include-seen", help="Leave out what the user has met already.")
+    ] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    params: ParamsFiles = None,
+    workdir: Workdir = Path(),
+) -> None:
+    """Recommend items to one user: titles, scores and semantic IDs."""
+    with _one_line_errors():
+        from s2gr import recommend as recommending
+        from s2gr.workspace import Workspace
+
+        workspace = Workspace(workdir)
+        found = recommending.recommend(workspace, _params_of(workspace, params), user, k, exclude_seen)
+        if as_json:
+            typer.echo(recommending.as_json(found))
+        else:
+            recommending.print_recommendations(found, _stdout())
+
+
+def main() -> None:
+    """The command ``s2gr``."""
+    app()
+
+
+def _params_of(workspace: Workspace, files: list[Path] | None) -> Params:
+    """The parameters that the artefacts were made with, unless others are given."""
+    from s2gr.params import load_params
+    from s2gr.pipeline import params_file
+
+    made_with = (params_file(workspace), workspace.root / "params.yaml")
+    return load_params(files or [path for path in made_with if path.exists()][:1])
+
+
+def _stdout() -> Console:
+    """A console for tables; off a terminal their width does not hang on the environment's default of 80."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=120)
+
+
+@contextmanager
+def _one_line_errors(interrupted: str = "interrupted") -> Iterator[None]:
+    from s2gr.errors import UserError, explained
+
+    try:
+        with explained():
+            yield
+    except UserError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from None
+    except KeyboardInterrupt:
+        typer.echo(interrupted, err=True)
+        raise typer.Exit(130) from None

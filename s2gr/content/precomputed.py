@@ -1,0 +1,122 @@
+"""Content that the user brings: a ``.npy`` matrix with its ids, one a line, or Parquet (``item_id``, ``embedding``)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from s2gr.content.embeddings import Matrix, has_direction, unit_rows
+from s2gr.errors import UserError
+
+
+def load_embeddings(item_ids: Sequence[str], folder: Path, file: str, ids_file: str | None) -> Matrix:
+    """Float32 ``[items, dim]`` with unit rows, in the order of ``item_ids``; rows of other items are ignored.
+
+    Raises: UserError: a file that is missing, malformed or disagrees with itself, an item without an embedding, or one
+        whose embedding is not finite or all zero; the first such item and its row (from 1) are named.
+    """
+    path = folder / file
+    if not path.is_file():
+        raise UserError(f"content.embeddings: {path.absolute()} does not exist (it is looked for below source.path)")
+    if path.suffix == ".npy":
+        if ids_file is None:
+            raise UserError(f"content.ids: {path} needs the text file of its item ids, one a line, in row order")
+        vectors, ids, ids_path = _read_npy(path), _read_ids(folder / ids_file), folder / ids_file
+    elif path.suffix == ".parquet":
+        vectors, ids, ids_path = *_read_parquet(path), path
+    else:
+        raise UserError(f"content.embeddings: {path} must be a .npy or a .parquet file")
+    if len(ids) != len(vectors):
+        raise UserError(f"{path} has {len(vectors)} rows, but {ids_path} has {len(ids)} ids; they must agree")
+    return _select(item_ids, vectors, _row_of(ids, ids_path), path)
+
+
+def _read_npy(path: Path) -> npt.NDArray[np.floating]:
+    try:
+        # Mapped, not read: the rows of items that are not in the catalogue need no memory.
+        vectors = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise UserError(f"{path} is not a whole .npy file of numbers ({error}); write it with numpy.save") from error
+    if not isinstance(vectors, np.ndarray) or vectors.ndim != 2 or vectors.shape[1] == 0:
+        shape = getattr(vectors, "shape", None)
+        raise UserError(f"{path}: expected the shape (items, dimensions), found {shape}")
+    if vectors.dtype.kind != "f":
+        raise UserError(f"{path}: expected float16, float32 or float64, found {vectors.dtype}")
+    return vectors
+
+
+def _read_ids(path: Path) -> list[str]:
+    if not path.is_file():
+        raise UserError(f"content.ids: {path.absolute()} does not exist (it is looked for below source.path)")
+    try:
+        return path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: expected UTF-8 text, found byte {error.object[error.start]:#x}") from error
+
+
+def _read_parquet(path: Path) -> tuple[npt.NDArray[np.floating], list[str]]:
+    try:
+        found = pq.read_schema(path).names
+        missing = [name for name in ("item_id", "embedding") if name not in found]
+        if missing:
+            raise UserError(f"{path}: expected columns item_id and embedding, found {', '.join(found)}")
+        table = pq.read_table(path, columns=["item_id", "embedding"])
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UserError(f"{path} is not a readable Parquet file ({error}); write it again") from error
+    column = table["embedding"].combine_chunks()
+    kind = column.type
+    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    if not is_list or not pa.types.is_floating(kind.value_type):
+        raise UserError(f"{path}: expected lists of float16, float32 or float64 as embedding, found {kind}")
+    ids = [str(value) if value is not None else "" for value in table["item_id"].to_pylist()]
+    # A missing list has length None here.
+    lengths = np.asarray(pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False))
+    dim = int(np.bincount(lengths).argmax()) if len(lengths) else 0
+    wrong = np.flatnonzero(lengths != dim)
+    if len(wrong):
+        row = int(wrong[0])
+        raise UserError(
+            f"{path}, row {row + 1}, item {ids[row]!r}: the embedding has {lengths[row]} numbers, most have {dim}"
+        )
+    if not dim:
+        raise UserError(f"{path}: expected embeddings of at least one dimension, found empty ones")
+    return column.flatten().to_numpy(zero_copy_only=False).reshape(-1, dim), ids
+
+
+def _row_of(ids: list[str], path: Path) -> dict[str, int]:
+    rows: dict[str, int] = {}
+    for row, item_id in enumerate(ids):
+        if not item_id:
+            raise UserError(f"{path}, row {row + 1}: the item id is missing")
+        first = rows.setdefault(item_id, row)
+        if first != row:
+            raise UserError(f"{path}: item {item_id!r} stands in row {first + 1} and again in row {row + 1}")
+    return rows
+
+
+def _select(item_ids: Sequence[str], vectors: npt.NDArray[np.floating], row_of: dict[str, int], path: Path) -> Matrix:
+    without = [item_id for item_id in item_ids if item_id not in row_of]
+    if without:
+        raise UserError(
+            f"{path}: {len(without)} of {len(item_ids)} items have no embedding, the first is {without[0]!r}"
+        )
+    rows = np.fromiter((row_of[item_id] for item_id in item_ids), dtype=np.int64, count=len(item_ids))
+    # A float64 too large for float32 becomes infinite, and is then named like any other.
+    with np.errstate(over="ignore"):
+        selected = np.asarray(vectors[rows], dtype=np.float32)
+    finite = np.isfinite(selected).all(axis=1)
+    for usable, fault in ((finite, "not finite (NaN or infinity)"), (has_direction(selected), "all zero")):
+        if not usable.all():
+            first = int(usable.argmin())
+            count = int((~usable).sum())
+            raise UserError(
+                f"{path}, row {rows[first] + 1}, item {item_ids[first]!r}: the embedding is {fault} "
+                f"({count} such item{'s' if count > 1 else ''}); correct it or leave the item out of the log"
+            )
+    return unit_rows(selected)

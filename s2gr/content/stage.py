@@ -1,0 +1,49 @@
+"""Stage ``content``: the text of every item, or vectors that the user brings → unit-length content embeddings."""
+
+from __future__ import annotations
+
+from s2gr.content.embeddings import embedding_table
+from s2gr.content.precomputed import load_embeddings
+from s2gr.params import Params
+from s2gr.stage import Metrics
+from s2gr.workspace import Workspace, read_table, write_table
+
+
+def run(params: Params, inputs: Workspace, outputs: Workspace) -> Metrics:
+    """Write ``content.parquet``: ``item_id`` and ``embedding``, in the order of ``items.parquet``.
+
+    Raises: UserError: no text to embed, a model that can't be loaded, or embeddings that don't fit the items.
+    """
+    content = params.content
+    items = read_table(inputs.items, ["item_id", "text"])
+    texts: list[str] = items["text"].to_pylist()
+    details: dict[str, float] = {}
+    if content.kind == "precomputed":
+        assert content.embeddings is not None  # params refuse it otherwise
+        folder = params.source.path
+        embeddings = load_embeddings(items["item_id"].to_pylist(), folder, content.embeddings, content.ids)
+    elif content.kind == "sentence-transformers":
+        from s2gr.content.language_model import embed_sentences
+
+        assert content.model is not None  # params refuse it otherwise
+        embeddings = embed_sentences(texts, content.model, params.runtime)
+    else:
+        from s2gr.content.tfidf import embed_tfidf
+
+        result = embed_tfidf(texts, content.dim, params.runtime.seed)
+        embeddings = result.embeddings
+        details = {
+            "terms": result.terms,
+            "explained_variance": result.explained_variance,
+            "items_without_terms": result.without_terms,
+        }
+    write_table(embedding_table(items["item_id"], embeddings), outputs.content)
+    filled = [text for text in texts if text.strip()]
+    return {
+        "kind": content.kind,
+        "items": len(texts),
+        "dim": embeddings.shape[1],
+        "empty_texts": len(texts) - len(filled),
+        "duplicate_texts": len(filled) - len(set(filled)),
+        **details,
+    }

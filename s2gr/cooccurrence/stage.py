@@ -1,0 +1,70 @@
+"""Stage ``cooccurrence``: the training part of the log → pair counts → content aligned with collaboration (S²GR §1.1).
+
+Only the training split is counted. The paper leaves open whether H_align is normalised; here its rows are scaled to
+unit length, so that the codebook quantises directions and an item's popularity does not show in its vector's length.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from s2gr.content.embeddings import embedding_matrix, embedding_table, has_direction, unit_rows
+from s2gr.cooccurrence.propagation import Matrix, propagate, symmetric_adjacency
+from s2gr.database import database, literal, readable_artefact, sql
+from s2gr.errors import UserError
+from s2gr.params import Params, Runtime
+from s2gr.stage import Metrics
+from s2gr.workspace import Workspace, read_table, write_table
+
+
+def run(params: Params, inputs: Workspace, outputs: Workspace) -> Metrics:
+    """Write ``cooccurrence.parquet`` and ``aligned.parquet``.
+
+    Raises: UserError: an artefact of an earlier stage is missing or disagrees with the others.
+    """
+    section = params.cooccurrence
+    item_ids = read_table(inputs.items, ["item_id"])["item_id"]
+    table = read_table(inputs.content, ["item_id", "embedding"])
+    if not table["item_id"].equals(item_ids):
+        raise UserError(f"{inputs.content} and {inputs.items} hold different items; run the stage `content` again")
+    content = embedding_matrix(table)
+
+    pairs = count_pairs(inputs.events, inputs.items, section.window, params.runtime, inputs.state)
+    first, second, counts = (pairs[name].to_numpy() for name in ("a", "b", "count"))
+    named = {"item_a": pc.take(item_ids, pairs["a"]), "item_b": pc.take(item_ids, pairs["b"]), "count": pairs["count"]}
+    write_table(pa.table(named), outputs.cooccurrence)
+
+    adjacency = symmetric_adjacency(first, second, counts, len(item_ids))
+    aligned = align(content, propagate(content, adjacency, section.teleport, section.steps))
+    write_table(embedding_table(item_ids, aligned), outputs.aligned)
+    neighbours = np.diff(adjacency.indptr)
+    return {
+        "pairs": len(pairs),
+        "pair_occurrences": int(counts.sum()),
+        "items_without_edge": int((neighbours == 0).sum()),
+        "mean_neighbours": float(neighbours.mean()),
+        "max_count": int(counts.max()) if len(counts) else 0,
+        # How far the graph moved the items: 1 = not at all.
+        "mean_cosine_to_content": float(np.einsum("id,id->i", content, aligned, dtype=np.float64).mean()),
+    }
+
+
+def count_pairs(events: Path, items: Path, window: int, runtime: Runtime, state: Path) -> pa.Table:
+    """Columns ``a < b`` (int32 rows of ``items``) and ``count`` (int64), sorted; ``window`` in positions."""
+    readable_artefact(events, ["user_id", "item_id", "position", "split"])
+    leads = ", ".join(f"lead(item, {distance}) OVER history" for distance in range(1, window + 1))
+    query = sql(__file__, "counts.sql").format(
+        window=window, events=literal(events), items=literal(readable_artefact(items, ["item_id"])), leads=leads
+    )
+    with database(runtime, state) as connection:
+        return connection.sql(query).to_arrow_table()
+
+
+def align(content: Matrix, propagated: Matrix) -> Matrix:
+    """``propagated`` with unit rows; rows that propagation left alone, or cancelled out, are those of ``content``."""
+    moved = has_direction(propagated) & (propagated != content).any(axis=1)
+    return np.where(moved[:, None], unit_rows(propagated), content)

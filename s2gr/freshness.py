@@ -1,0 +1,135 @@
+"""Whether a stage's last complete run still holds: same parameters, same code, same inputs, outputs untouched.
+
+``s2gr run`` leaves a record of each finished stage, written last, and skips the stage for as long as the record holds.
+It is the rule that DVC follows in a project, for work folders without one. It errs towards running again: every
+artefact and every folder of code before a stage counts as its input.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from s2gr.params import Params
+from s2gr.stage import STAGES
+from s2gr.workspace import Workspace, read_json, write_json
+
+PACKAGE = Path(__file__).parent
+
+# Sections of the parameters besides `runtime` and the stage's own.
+EXTRA_SECTIONS = {"events": ("source",), "content": ("source",)}
+
+# Everything a stage writes, below the workspace.
+OUTPUTS = {
+    "events": ("data/events.parquet", "data/items.parquet", "data/quarantine.parquet", "reports/events.json"),
+    "content": ("data/content.parquet", "reports/content.json"),
+    "cooccurrence": ("data/cooccurrence.parquet", "data/aligned.parquet", "reports/cooccurrence.json"),
+    "codebook": ("models/codebook", "reports/codebook_curve.csv", "reports/codebook.json"),
+    "sids": ("data/sids.parquet", "reports/code_usage.csv", "reports/sids.json"),
+    "reasoner": ("models/reasoner", "reports/reasoner_curve.csv", "reports/reasoner.json"),
+    "evaluation": ("reports/ranking.csv", "reports/evaluation.json"),
+}
+
+# What people type is built on the stages; no stage depends on it.
+_FRONT_END = {"cli.py", "freshness.py", "pipeline.py", "recommend.py", "summary.py"}
+# Decides how fast a stage computes, not what.
+_WITHOUT_EFFECT = {"memory_gb"}
+
+Hashes = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What a stage's result depends on."""
+
+    params: dict[str, object]
+    code: str
+    inputs: Hashes
+
+
+def fingerprint(stage: str, params: Params, workspace: Workspace) -> Fingerprint:
+    """Everything that ``stage`` would work from if it ran now."""
+    sections = params.model_dump(mode="json", include={"runtime", stage, *EXTRA_SECTIONS.get(stage, ())})
+    sections["runtime"] = {key: value for key, value in sections["runtime"].items() if key not in _WITHOUT_EFFECT}
+    earlier = STAGES[: STAGES.index(stage)]
+    inputs = hashes(
+        workspace.root,
+        [output for name in earlier for output in OUTPUTS[name] if not output.startswith("reports/")],
+    )
+    inputs |= _source_hashes(stage, params)
+    return Fingerprint(sections, _code_hash((*earlier, stage)), inputs)
+
+
+def reason_to_run(stage: str, now: Fingerprint, workspace: Workspace) -> str | None:
+    """Why the last run of ``stage`` does not hold any more; None if it does."""
+    path = _record(stage, workspace)
+    try:
+        last = read_json(path)
+        recorded, outputs = Fingerprint(**last["fingerprint"]), last["outputs"]
+    except FileNotFoundError:
+        return "it has not run here yet"
+    except (OSError, ValueError, KeyError, TypeError):
+        return f"{path} is damaged"
+    changed = sorted(name for name in now.params if recorded.params.get(name) != now.params[name])
+    if changed:
+        return f"parameters changed: {', '.join(changed)}"
+    if recorded.code != now.code:
+        return "its code changed"
+    for file in sorted(recorded.inputs.keys() | now.inputs.keys()):
+        if recorded.inputs.get(file) != now.inputs.get(file):
+            return f"{file} changed"
+    for file, digest in hashes(workspace.root, OUTPUTS[stage]).items():
+        if outputs.get(file) != digest:
+            return f"{file} is not what it wrote"
+    return None
+
+
+def record(stage: str, worked_from: Fingerprint, workspace: Workspace) -> None:
+    """Note that ``stage`` is complete."""
+    outputs = hashes(workspace.root, OUTPUTS[stage])
+    write_json({"fingerprint": asdict(worked_from), "outputs": outputs}, _record(stage, workspace))
+
+
+def hashes(root: Path, names: Iterable[str]) -> Hashes:
+    """SHA-256 of each file below ``root``, a folder's as one, ``missing`` where there is none."""
+    return {name: _hash(root / name) for name in names}
+
+
+def _record(stage: str, workspace: Workspace) -> Path:
+    return workspace.state / "done" / f"{stage}.json"
+
+
+def _source_hashes(stage: str, params: Params) -> Hashes:
+    """The raw files that ``events`` and ``content`` read."""
+    if stage not in EXTRA_SECTIONS:
+        return {}
+    folder = params.source.path
+    files = {path for path in folder.iterdir() if path.is_file()} if folder.is_dir() else set()
+    if stage == "content":
+        files |= {folder / name for name in (params.content.embeddings, params.content.ids) if name}
+        if params.content.model and Path(params.content.model).is_dir():
+            files.add(Path(params.content.model))
+    return {str(path): _hash(path) for path in sorted(files)}
+
+
+def _code_hash(folders: Iterable[str]) -> str:
+    shared = [path for path in PACKAGE.glob("*.py") if path.name not in _FRONT_END]
+    of_stages = [path for folder in (*folders, "sources") for path in (PACKAGE / folder).rglob("*")]
+    files = sorted(path for path in shared + of_stages if path.suffix in {".py", ".sql"})
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(f"{path.relative_to(PACKAGE)} {_hash(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def _hash(path: Path) -> str:
+    if path.is_dir():
+        inner = sorted(file for file in path.rglob("*") if file.is_file())
+        listing = "".join(f"{file.relative_to(path)} {_hash(file)}\n" for file in inner)
+        return hashlib.sha256(listing.encode()).hexdigest()
+    if not path.exists():
+        return "missing"
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

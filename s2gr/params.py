@@ -1,0 +1,308 @@
+"""``params.yaml`` as pydantic models, one class per section; every constraint is checked here.
+
+The defaults below and ``params.yaml`` are the same (a test holds it), so an overlay from ``recipes/`` needs only what
+it changes. Section = folder = stage = asset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from s2gr.errors import UserError
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Runtime(Section):
+    """What every stage shares."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    # 0 = all cores
+    threads: Annotated[int, Field(ge=0)] = 0
+    # DuckDB's memory limit; what does not fit is spilled to disk.
+    memory_gb: Positive = 3.0
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    # More than one trains data-parallel (DDP).
+    devices: Count = 1
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+
+
+class EventColumns(Section):
+    """Which columns of the interactions file hold what."""
+
+    user: str = "user_id"
+    item: str = "item_id"
+    timestamp: str = "timestamp"
+
+
+class ItemColumns(Section):
+    """Which columns of the items file hold what; the ``text`` columns are joined."""
+
+    item: str = "item_id"
+    title: str | None = "title"
+    text: list[str] = Field(default=["title", "text"], min_length=1)
+
+
+class Source(Section):
+    """Where raw logs come from."""
+
+    kind: Literal["movielens-100k", "files"] = "movielens-100k"
+    path: Path = Path("data/landing")
+    # File names below `path`, for kind `files`: Parquet, CSV or JSONL. None: the only file that fits.
+    interactions: str | None = None
+    items: str | None = None
+    interaction_columns: EventColumns = EventColumns()
+    item_columns: ItemColumns = ItemColumns()
+    # Of whole-number timestamps; text is read as ISO 8601. `auto` goes by magnitude.
+    timestamp_unit: Literal["auto", "s", "ms", "us"] = "auto"
+
+
+class Events(Section):
+    k_core: Annotated[int, Field(ge=1)] = 5
+    # The order within equal timestamps: the log's own, or a seeded shuffle.
+    ties: Literal["log", "shuffled"] = "log"
+    # A larger share of rejected rows refuses the whole log.
+    max_rejected: Fraction = 0.1
+
+
+class Content(Section):
+    kind: Literal["tfidf", "sentence-transformers", "precomputed"] = "tfidf"
+    # Of the truncated SVD.
+    dim: Annotated[int, Field(ge=2)] = 128
+    # A sentence-transformers name or a local folder.
+    model: str | None = None
+    # Below source.path: .npy with `ids` beside it (one item id a line), or Parquet with item_id and embedding.
+    embeddings: str | None = None
+    ids: str | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Content:
+        if self.kind == "sentence-transformers" and not self.model:
+            raise ValueError("kind `sentence-transformers` needs `content.model`: a model's name or folder")
+        if self.kind == "precomputed" and not self.embeddings:
+            raise ValueError("kind `precomputed` needs `content.embeddings`: a .npy or Parquet file below source.path")
+        return self
+
+
+class Cooccurrence(Section):
+    # Items at most this many positions apart in one user's training history co-occur.
+    window: Count = 3
+    # α: how much of an item's own content stays in each propagation step; 1 switches propagation off.
+    teleport: Annotated[float, Field(gt=0.0, le=1.0)] = 0.3
+    # Kg
+    steps: Annotated[int, Field(ge=0)] = 2
+
+
+class Codebook(Section):
+    levels: Annotated[int, Field(ge=2, le=6)] = 3
+    codes: Annotated[int, Field(ge=2, le=4096)] = 256
+    latent_dim: Annotated[int, Field(ge=2)] = 32
+    hidden: list[Count] = [256, 128]
+    epochs: Annotated[int, Field(ge=1)] = 100
+    batch_size: Count = 1024
+    learning_rate: Positive = 1e-3
+    commitment: Annotated[float, Field(ge=0.0)] = 0.25
+    # Weight of the repulsion between code vectors nearer than `margin` times their median distance; 0 switches it off.
+    uniformity: Annotated[float, Field(ge=0.0)] = 0.1
+    margin: Positive = 0.5
+    # γ: how strongly usage scales the selection distance, clipped to ± balance_clip; 0 switches it off.
+    balance: Annotated[float, Field(ge=0.0)] = 0.1
+    balance_clip: Annotated[float, Field(ge=0.0, le=0.2)] = 0.1
+
+
+class Sids(Section):
+    # Codes are chosen by the plain distance at export; balancing acts in training only unless this is set.
+    balanced: bool = False
+
+
+class Reasoner(Section):
+    thinking: Literal["none", "stepwise"] = "stepwise"
+    dim: Annotated[int, Field(ge=8)] = 128
+    heads: Count = 4
+    feed_forward: Count = 512
+    encoder_layers: Count = 2
+    decoder_layers: Annotated[int, Field(ge=2)] = 2
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
+    # Items of history that the encoder reads.
+    history: Count = 20
+    epochs: Count = 10
+    # Targets in one training batch.
+    batch_size: Count = 512
+    learning_rate: Positive = 1e-3
+    weight_decay: Annotated[float, Field(ge=0.0)] = 0.05
+    warmup: Fraction = 0.05
+    gradient_clip: Positive = 1.0
+    # Stop when validation NDCG@10 has not risen for this many epochs.
+    patience: Count = 3
+    # Users whose validation target measures each epoch.
+    validation_users: Count = 2000
+    # Kc clusters of a level's code vectors, temperature τ and weight of the alignment loss.
+    clusters: Annotated[int, Field(ge=2)] = 16
+    alignment_temperature: Positive = 0.1
+    alignment: Annotated[float, Field(ge=0.0)] = 1.0
+    # In-batch InfoNCE (`batch`) or the whole catalogue (`catalogue`) for the interest vector v_g.
+    interest: Literal["batch", "catalogue"] = "catalogue"
+    interest_temperature: Positive = 0.1
+    interest_weight: Annotated[float, Field(ge=0.0)] = 1.0
+    # λ of the regulariser 1 − cos(t_1, sg(v_g)).
+    regulariser: Annotated[float, Field(ge=0.0)] = 0.1
+    # An item-ID embedding beside the code embeddings.
+    item_embedding: bool = True
+    # `beam`: the paper's ranking; `fused`: beam, nearest items of v_g and the co-occurrence walk, scored together.
+    ranking: Literal["beam", "fused"] = "fused"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Reasoner:
+        if self.dim % self.heads:
+            raise ValueError(f"`dim` ({self.dim}) must be a multiple of `heads` ({self.heads})")
+        return self
+
+
+class Evaluation(Section):
+    ks: list[Count] = Field(default=[5, 10], min_length=1)
+    beams: list[Count] = Field(default=[20, 50], min_length=1)
+    batch_size: Count = 256
+    # Resamples of the paired bootstrap over users.
+    bootstrap: Annotated[int, Field(ge=100)] = 1000
+
+    @model_validator(mode="after")
+    def _wide_enough(self) -> Evaluation:
+        if min(self.beams) < max(self.ks):
+            raise ValueError(f"every beam must be at least max(ks) = {max(self.ks)} wide, found {min(self.beams)}")
+        return self
+
+
+class Drift(Section):
+    """When the newest events count as drifted away from what the semantic IDs were trained on."""
+
+    # The newest events, as a share of all.
+    window: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
+    # How often the check may fire where nothing has changed but chance.
+    false_alarm: Annotated[float, Field(ge=0.001, le=0.5)] = 0.01
+    # Of the PSI above its mean under chance: a significant but smaller shift is no drift.
+    floor: Annotated[float, Field(ge=0.0)] = 0.25
+    # The share of the newest events that may fall on items without a semantic ID.
+    without_sid: Fraction = 0.05
+    # Events of each window in the HTML report.
+    sample: Annotated[int, Field(ge=100)] = 20_000
+
+
+class Params(Section):
+    runtime: Runtime = Runtime()
+    source: Source = Source()
+    events: Events = Events()
+    content: Content = Content()
+    cooccurrence: Cooccurrence = Cooccurrence()
+    codebook: Codebook = Codebook()
+    sids: Sids = Sids()
+    reasoner: Reasoner = Reasoner()
+    evaluation: Evaluation = Evaluation()
+    drift: Drift = Drift()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Params:
+        if self.reasoner.clusters > self.codebook.codes:
+            raise ValueError(
+                f"reasoner.clusters ({self.reasoner.clusters}) must not exceed codebook.codes ({self.codebook.codes})"
+            )
+        return self
+
+
+def load_params(files: Sequence[Path], settings: Sequence[str] = ()) -> Params:
+    """The defaults, overlaid by each file in turn and by ``key=value`` settings.
+
+    Raises: UserError: a missing or malformed file, an unknown key, or a value out of range.
+    """
+    merged: dict[str, Any] = {}
+    origin: dict[str, str] = {}
+    for file in files:
+        overlay = _read(file)
+        _merge(merged, overlay, str(file), origin)
+    for setting in settings:
+        key, separator, value = setting.partition("=")
+        if not separator or not key:
+            raise UserError(f"--set: expected section.key=value, found {setting!r}")
+        overlay = _parse_value(setting, value)
+        for part in reversed(key.split(".")):
+            overlay = {part: overlay}
+        _merge(merged, overlay, "--set", origin)
+    try:
+        return Params.model_validate(merged)
+    except ValidationError as error:
+        raise UserError(_describe(error, origin, files)) from None
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{file} does not exist; give --params FILE or run in the project's folder") from None
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise UserError(f"{file} is not readable YAML: {' '.join(str(error).split())}") from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise UserError(f"{file}: expected sections such as `events:`, found {type(content).__name__}")
+    return content
+
+
+def _parse_value(setting: str, value: str) -> Any:
+    try:
+        return yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise UserError(f"--set {setting!r}: the value is not valid YAML") from None
+
+
+def _merge(base: dict[str, Any], overlay: dict[str, Any], name: str, origin: dict[str, str], prefix: str = "") -> None:
+    for key, value in overlay.items():
+        path = f"{prefix}{key}"
+        if isinstance(value, dict) and isinstance(base.get(key), dict):
+            _merge(base[key], value, name, origin, f"{path}.")
+        else:
+            # A copy: overlays must not share their inner dicts.
+            base[key] = _copy(value, name, origin, f"{path}.") if isinstance(value, dict) else value
+            origin[path] = name
+
+
+def _copy(value: dict[str, Any], name: str, origin: dict[str, str], prefix: str) -> dict[str, Any]:
+    copied: dict[str, Any] = {}
+    _merge(copied, value, name, origin, prefix)
+    return copied
+
+
+def _describe(error: ValidationError, origin: dict[str, str], files: Sequence[Path]) -> str:
+    """The first fault in one line: file, key, what was found, what was expected."""
+    fault = error.errors()[0]
+    key = ".".join(str(part) for part in fault["loc"])
+    file = origin.get(key) or next(
+        (name for path, name in origin.items() if key.startswith(path) or path.startswith(key)),
+        str(files[-1]) if files else "--set",
+    )
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    if fault["type"] == "extra_forbidden":
+        return f"{file}: there is no parameter `{key}`{_known_keys(fault['loc'])}{more}"
+    if fault["type"] == "value_error":
+        message = fault["msg"].removeprefix("Value error, ")
+        return f"{file}: {key + ': ' if key else ''}{message}{more}"
+    return f"{file}: {key}: {fault['msg'].lower()}, found {fault['input']!r}{more}"
+
+
+def _known_keys(location: tuple[int | str, ...]) -> str:
+    model: Any = Params
+    for part in location[:-1]:
+        field = model.model_fields.get(part) if hasattr(model, "model_fields") else None
+        if field is None:
+            return ""
+        model = field.annotation
+    return f"; known here: {', '.join(model.model_fields)}" if hasattr(model, "model_fields") else ""

@@ -1,0 +1,120 @@
+"""All stages in a folder of their own, without DVC and Dagster: what ``s2gr run`` does.
+
+A stage whose last run still holds is skipped, so an interrupted run goes on where it stopped. One run at a time owns
+the folder.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import yaml
+
+from s2gr.console import log
+from s2gr.errors import UserError
+from s2gr.freshness import Fingerprint, fingerprint, reason_to_run, record
+from s2gr.params import Params
+from s2gr.stage import STAGES, execute
+from s2gr.workspace import Workspace
+
+
+class StageFailed(Exception):
+    """A stage that ran in a process of its own has told its error there."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(f"exit code {code}")
+        self.code = code
+
+
+def run_all(params: Params, workspace: Workspace, until: str = STAGES[-1], force: bool = False) -> list[str]:
+    """Run the stages up to and including ``until``, except those whose last run still holds.
+
+    Args:
+        force: run them all the same.
+
+    Returns: the stages that ran.
+    Raises: UserError: what a stage raises, with its name; a folder that is busy, read-only or DVC's.
+    """
+    if until not in STAGES:
+        raise UserError(f"--until: expected one of {', '.join(STAGES)}, found {until!r}")
+    ran = []
+    with _owned(workspace):
+        _save_params(params, workspace)
+        for stage in STAGES[: STAGES.index(until) + 1]:
+            now = fingerprint(stage, params, workspace)
+            reason = "--force" if force else reason_to_run(stage, now, workspace)
+            if reason is None:
+                log.info("%s: up to date", stage)
+                continue
+            log.info("%s: runs, because %s", stage, reason)
+            _run(stage, params, workspace, now)
+            record(stage, now, workspace)
+            ran.append(stage)
+    return ran
+
+
+def params_file(workspace: Workspace) -> Path:
+    """The parameters of the last ``s2gr run`` in this folder."""
+    return workspace.state / "params.yaml"
+
+
+def _run(stage: str, params: Params, workspace: Workspace, worked_from: Fingerprint) -> None:
+    if params.runtime.devices > 1:
+        # DDP starts its other processes as copies of this one: they must be this stage, not the whole run.
+        files = ["--params", str(params_file(workspace)), "--workdir", str(workspace.root)]
+        code = subprocess.run([sys.executable, "-m", f"s2gr.{stage}", *files], check=False).returncode
+        if code:
+            raise StageFailed(code)
+        return
+
+    def verify() -> None:
+        if fingerprint(stage, params, workspace) != worked_from:
+            raise UserError("code or input changed while it ran; the outputs are as they were, run it again")
+
+    try:
+        execute(stage, params, workspace, verify)
+    except UserError as error:
+        raise UserError(f"{stage}: {error}") from error
+
+
+def _save_params(params: Params, workspace: Workspace) -> None:
+    path = params_file(workspace)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(yaml.safe_dump(params.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
+    os.replace(temporary, path)
+
+
+@contextmanager
+def _owned(workspace: Workspace) -> Iterator[None]:
+    """Hold the folder's lock, which the system releases however this process ends."""
+    if (workspace.root / "dvc.yaml").exists():
+        raise UserError(
+            f"{workspace.root.absolute()} is a DVC project, whose artefacts DVC keeps; "
+            "use `make pipeline` or `dvc repro` there, or give another --workdir"
+        )
+    try:
+        workspace.state.mkdir(parents=True, exist_ok=True)
+        lock = (workspace.state / "lock").open("a+", encoding="utf-8")
+    except OSError as error:
+        raise UserError(
+            f"--workdir {workspace.root}: can't be written ({error.strerror}); give another folder"
+        ) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise UserError(
+                f"{workspace.root} is busy: another `s2gr run` (process {lock.read().strip() or 'unknown'}) works "
+                "there; wait for it, or give another --workdir"
+            ) from None
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        yield

@@ -1,0 +1,51 @@
+"""The terms of S²GR's loss (docs/method.md §4.3): ``L_Rec + w_a Σ_l L_Align^l + w_i L_InfoNCE + λ L_Reg``.
+
+The paper names only λ; the other weights are 1 there, and parameters here. Tensors: ``N`` targets, ``L`` levels,
+``K`` codes, ``Kc`` clusters, width ``D``.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def recommendation_loss(logits: Tensor, codes: Tensor) -> Tensor:
+    """``Σ_l −log softmax(logits_l)[s_l]``, the mean over targets. ``logits``: ``[N, L, K]``; ``codes``: ``[N, L]``."""
+    return functional.cross_entropy(logits.flatten(0, 1), codes.flatten(), reduction="sum") / len(codes)
+
+
+def cluster_logits(thought: Tensor, centres: Tensor, temperature: float) -> Tensor:
+    """``cos(t_l, c_{l,k}) / τ``: ``[N, L, Kc]`` of thoughts ``[N, L, D]`` and mapped centres ``[L, Kc, D]``."""
+    thought, centres = functional.normalize(thought, dim=-1), functional.normalize(centres, dim=-1)
+    return torch.einsum("nld,lkd->nlk", thought, centres) / temperature
+
+
+def alignment_loss(logits: Tensor, cluster: Tensor) -> Tensor:
+    """``Σ_l −log softmax(logits_l)[cluster of s_l]``, the mean over targets: ``[N, L, Kc]``, ``[N, L]``."""
+    return recommendation_loss(logits, cluster)
+
+
+def batch_interest_loss(interest: Tensor, items: Tensor, targets: Tensor, temperature: float) -> Tensor:
+    """In-batch InfoNCE of ``v_g`` towards the target item's vector, by cosine.
+
+    Args:
+        interest: ``[N, D]``.
+        items: ``[N, D]``, the vector of each target.
+        targets: ``[N]``; another row of the same item is not a negative.
+    """
+    logits = functional.normalize(interest, dim=-1) @ functional.normalize(items, dim=-1).T / temperature
+    same = targets[:, None] == targets[None, :]
+    same.fill_diagonal_(False)
+    return functional.cross_entropy(logits.masked_fill(same, -torch.inf), torch.arange(len(targets)).to(targets))
+
+
+def catalogue_interest_loss(interest: Tensor, items: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy of ``v_g · item`` over the whole catalogue: ``[N, D]``, ``[items, D]``, ``[N]``."""
+    return functional.cross_entropy(interest @ items.T, targets)
+
+
+def regulariser(first_thought: Tensor, interest: Tensor) -> Tensor:
+    """``1 − cos(t_1, sg(v_g))``, the mean over targets: both ``[N, D]``."""
+    return 1 - functional.cosine_similarity(first_thought, interest.detach(), dim=-1).mean()

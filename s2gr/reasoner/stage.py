@@ -1,0 +1,116 @@
+"""Sequences and semantic IDs → a trained reasoner, its fusion weights chosen on validation."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import torch
+from sklearn.cluster import KMeans
+from threadpoolctl import threadpool_limits
+from torch import Tensor
+
+from s2gr.cases import Cases, build_cases
+from s2gr.codebook.rqvae import RQVAE
+from s2gr.errors import UserError
+from s2gr.params import Params
+from s2gr.reasoner.batches import packed_batches
+from s2gr.reasoner.decoding import beam_search
+from s2gr.reasoner.fusion import Weights, choose_weights, target_ranks
+from s2gr.reasoner.model import S2GR, Catalogue
+from s2gr.reasoner.objective import Objective
+from s2gr.reasoner.recommender import Recommender
+from s2gr.runtime import start_fabric
+from s2gr.sequences import load_sequences
+from s2gr.sids.trie import read_sids
+from s2gr.stage import Metrics
+from s2gr.training import Plan, Row, fit, parameter_groups, warmup_cosine, write_curve
+from s2gr.walk import GraphWalk
+from s2gr.workspace import Workspace
+
+# Beam and batch of the validation after each epoch.
+_BEAM = 20
+_USERS = 256
+
+
+def run(params: Params, inputs: Workspace, outputs: Workspace) -> Metrics:
+    """Train on the training split; ``reports/reasoner_curve.csv`` holds a line per epoch."""
+    section = params.reasoner
+    sequences = load_sequences(inputs.events, inputs.items)
+    training = sequences.training()
+    targets = int(np.maximum(np.diff(training.offsets) - 1, 0).sum())
+    if targets == 0:
+        raise UserError(f"{inputs.events}: no user has two training events; there is nothing to learn from")
+    sids = read_sids(inputs.sids)
+    catalogue = build_catalogue(RQVAE.load(inputs.codebook).quantizer.vectors.detach(), sids.codes, params)
+    fabric = start_fabric(params.runtime)
+    objective = Objective(S2GR(section, catalogue), section)
+    walk = GraphWalk(training)
+    cases = build_cases(sequences, "validation", section.history).sample(section.validation_users, params.runtime.seed)
+
+    def validate() -> Row:
+        recommender = Recommender(objective.model, sids, walk, Weights(1, 0, 0), fabric.device)
+        return _validate(recommender, cases)[1]
+
+    plan = Plan(
+        description="reasoner",
+        epochs=section.epochs,
+        batches=lambda epoch: packed_batches(
+            training, section.history, section.batch_size, params.runtime.seed * 1_000_003 + epoch
+        ),
+        validate=validate,
+        criterion="ndcg@10" if section.ranking == "fused" else "ndcg@10_beam",
+        patience=section.patience,
+        gradient_clip=section.gradient_clip,
+        schedule=warmup_cosine(section.warmup),
+    )
+    optimizer = torch.optim.AdamW(
+        parameter_groups(objective.named_parameters(), section.weight_decay), lr=section.learning_rate
+    )
+    digest = hashlib.sha256(f"{section.model_dump_json()}{params.runtime.model_dump_json()}".encode())
+    for array in (training.offsets, training.items, sids.codes):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    checkpoint = inputs.state / "checkpoints/reasoner.safetensors"
+    rows = fit(fabric, objective, optimizer, plan, checkpoint, digest.hexdigest())
+
+    recommender = Recommender(objective.model, sids, walk, Weights(1, 0, 0), fabric.device)
+    recommender.weights, scores = _validate(recommender, cases)
+    recommender.save(outputs.reasoner)
+    write_curve(rows, outputs.plot("reasoner_curve"))
+    return {
+        "parameters": sum(parameter.numel() for parameter in objective.parameters()),
+        "targets": targets,
+        "epochs": len(rows),
+        "loss": round(rows[-1]["loss"], 6),
+        "validation": {name: round(value, 6) for name, value in scores.items()},
+        "fusion": vars(recommender.weights) if section.ranking == "fused" else vars(Weights(1, 0, 0)),
+    }
+
+
+def build_catalogue(vectors: Tensor, codes: np.ndarray, params: Params) -> Catalogue:
+    """The items' codes, and each level's code vectors ``[L, K, latent]`` clustered by k-means."""
+    centres, clusters = [], []
+    for level in vectors.numpy():
+        # One thread: several add up their partial sums in no fixed order.
+        with threadpool_limits(1):
+            fitted = KMeans(params.reasoner.clusters, n_init=4, random_state=params.runtime.seed).fit(level)
+        centres.append(torch.from_numpy(fitted.cluster_centers_.astype(np.float32)))
+        clusters.append(torch.from_numpy(fitted.labels_.astype(np.int64)))
+    return Catalogue(torch.from_numpy(codes), vectors.shape[1], torch.stack(centres), torch.stack(clusters))
+
+
+@torch.no_grad()
+def _validate(recommender: Recommender, cases: Cases) -> tuple[Weights, Row]:
+    """The best fusion weights on validation, and NDCG@10 of the fusion and of the beam alone."""
+    evidence, gain = [], 0.0
+    for batch in cases.batches(_USERS):
+        memory = recommender.encode(batch.histories, batch.lengths)
+        beam = beam_search(recommender.model, memory, recommender.constraint, _BEAM)
+        found = recommender.evidence(memory, beam, batch.histories, batch.lengths)
+        targets = torch.from_numpy(batch.targets).to(recommender.device)
+        evidence.append((found, targets))
+        ranks = target_ranks(found.sid, targets)
+        hit = (ranks < 10) & (found.sid.gather(1, targets[:, None])[:, 0] > 0)
+        gain += float((1 / torch.log2(ranks.double() + 2))[hit].sum())
+    weights, fused = choose_weights(evidence)
+    return weights, {"ndcg@10": fused, "ndcg@10_beam": gain / len(cases)}

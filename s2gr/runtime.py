@@ -1,0 +1,33 @@
+"""Device, precision, threads and seed of the stages that use torch."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
+from lightning_fabric.strategies.strategy import Strategy
+
+from s2gr.errors import UserError
+from s2gr.params import Runtime
+
+
+def start_fabric(runtime: Runtime) -> Fabric:
+    """A launched Fabric on the configured device, with seeded, deterministic torch.
+
+    Raises: UserError: if ``runtime.device`` is ``cuda`` and there is none.
+    """
+    if runtime.device == "cuda" and not torch.cuda.is_available():
+        raise UserError("runtime.device is `cuda`, but torch sees no GPU; use `auto` or `cpu`")
+    # cuBLAS needs this set before its first call to be deterministic.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.set_num_threads(runtime.threads or os.cpu_count() or 1)
+    torch.use_deterministic_algorithms(True)
+    accelerator = "cpu" if runtime.device == "cpu" or not torch.cuda.is_available() else "cuda"
+    # Unused parameters: the losses that are switched off leave some heads without a gradient.
+    strategy: str | Strategy = DDPStrategy(find_unused_parameters=True) if runtime.devices > 1 else "auto"
+    fabric = Fabric(accelerator=accelerator, devices=runtime.devices, precision=runtime.precision, strategy=strategy)
+    fabric.launch()
+    torch.manual_seed(runtime.seed)
+    return fabric

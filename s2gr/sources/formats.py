@@ -1,0 +1,128 @@
+"""Parquet, CSV and JSONL under one face: the columns of a file, and SQL that reads them in the file's own row order."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from s2gr.database import identifier, literal
+from s2gr.errors import UserError
+from s2gr.sources.faults import readable
+
+TEXT_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
+SUFFIXES = (".parquet", *TEXT_SUFFIXES, *(f"{suffix}.gz" for suffix in TEXT_SUFFIXES))
+# Keys that the first so many lines of a JSONL file show are its columns.
+_SAMPLE = 10_000
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """One file as a table."""
+
+    path: Path
+    # SQL that gives all columns, and `s2gr_row`, which counts from 1.
+    scan: str
+    # Column name → DuckDB type.
+    columns: dict[str, str]
+
+    def value(self, column: str) -> str:
+        """SQL of one column's value, in the column's type."""
+        return identifier(column)
+
+    def text(self, column: str) -> str:
+        """SQL of a column as text; a list's elements are joined."""
+        if self.columns[column].endswith("[]"):
+            return f"array_to_string({identifier(column)}, ', ')"
+        return f"CAST({identifier(column)} AS VARCHAR)"
+
+    def record(self) -> str:
+        """SQL of the whole row as JSON text."""
+        fields = ", ".join(f"{literal(name)}, {identifier(name)}" for name in self.columns)
+        return f"CAST(json_object({fields}) AS VARCHAR)"
+
+
+class JsonLines(DataFile):
+    """A file whose lines are JSON objects; every column is text."""
+
+    def value(self, column: str) -> str:
+        return f"json_extract_string(record, {_json_path(column)})"
+
+    def text(self, column: str) -> str:
+        path, value = _json_path(column), self.value(column)
+        elements = f"from_json(json_extract(record, {path}), '[\"VARCHAR\"]')"
+        return f"CASE WHEN json_type(record, {path}) = 'ARRAY' THEN array_to_string({elements}, ', ') ELSE {value} END"
+
+    def record(self) -> str:
+        return "CAST(record AS VARCHAR)"
+
+
+def open_file(path: Path, connection: duckdb.DuckDBPyConnection) -> DataFile:
+    """Look at the file's columns; its rows are read later, by ``scan``.
+
+    Raises: UserError: it is missing, empty, of another kind than its suffix says, or of an unknown one.
+    """
+    if not path.is_file():
+        raise UserError(f"{path.absolute()} does not exist; check source.path and the file's name")
+    if path.stat().st_size == 0:
+        raise UserError(f"{path} is empty; expected columns and rows")
+    if not path.name.endswith(SUFFIXES):
+        raise UserError(f"{path}: expected a file that ends in one of {', '.join(SUFFIXES)}")
+    kind = path.name.removesuffix(".gz")
+    with readable(path):
+        if kind.endswith(".parquet"):
+            return _open_parquet(path, connection)
+        if kind.endswith((".csv", ".tsv")):
+            return _open_csv(path)
+        return _open_jsonl(path, connection)
+
+
+def _open_parquet(path: Path, connection: duckdb.DuckDBPyConnection) -> DataFile:
+    columns = connection.execute(f"DESCRIBE SELECT * FROM read_parquet({literal(path)})").fetchall()
+    scan = (
+        "SELECT file_row_number + 1 AS s2gr_row, * EXCLUDE (file_row_number) "
+        f"FROM read_parquet({literal(path)}, file_row_number = true)"
+    )
+    return DataFile(path, scan, {name: kind for name, kind, *_ in columns})
+
+
+def _open_csv(path: Path) -> DataFile:
+    # Names and separator come from the header line alone, all values are text: nothing is guessed from the data.
+    header = _first_line(path)
+    separator = max(",;\t|", key=header.count)
+    names = next(csv.reader([header], delimiter=separator), [])
+    if not header.strip() or len(set(names)) < len(names):
+        raise UserError(f"{path}, line 1: expected distinct column names, found {header[:200]!r}")
+    types = "{" + ", ".join(f"{literal(name)}: 'VARCHAR'" for name in names) + "}"
+    scan = (
+        f"SELECT row_number() OVER () AS s2gr_row, * FROM read_csv({literal(path)}, columns = {types}, header = true, "
+        f"auto_detect = false, delim = {literal(separator)}, quote = '\"', escape = '\"')"
+    )
+    return DataFile(path, scan, dict.fromkeys(names, "VARCHAR"))
+
+
+def _first_line(path: Path) -> str:
+    # As bytes: a text reader decodes ahead, and a fault further down would be told as one of line 1.
+    if path.name.endswith(".gz"):
+        with gzip.open(path) as packed:
+            line = packed.readline()
+    else:
+        with path.open("rb") as plain:
+            line = plain.readline()
+    return line.decode("utf-8-sig").rstrip("\r\n")
+
+
+def _open_jsonl(path: Path, connection: duckdb.DuckDBPyConnection) -> DataFile:
+    scan = f"SELECT row_number() OVER () AS s2gr_row, json AS record FROM read_ndjson_objects({literal(path)})"
+    keys = connection.execute(
+        f"SELECT DISTINCT unnest(json_keys(record)) AS key FROM ({scan} LIMIT {_SAMPLE}) ORDER BY key"
+    ).fetchall()
+    return JsonLines(path, scan, {key: "VARCHAR" for (key,) in keys})
+
+
+def _json_path(column: str) -> str:
+    # $."name": the key as it is, whatever signs are in it.
+    return literal('$."' + column.replace('"', '\\"') + '"')

@@ -1,0 +1,246 @@
+"""MovieLens-100K: from a folder of the user's, from GroupLens, or from the copy inside the wheel of recbole 1.2.1.
+
+Both copies hold the same 100,000 ratings in the same order (``ml-100k.inter`` is ``u.data`` with a header line), which
+is the log's own order. Titles differ in spelling only and are brought to one form, so either gives the same artefacts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import io
+import os
+import shutil
+import subprocess
+import sys
+import urllib.request
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from s2gr.console import log
+from s2gr.database import literal
+from s2gr.errors import UserError
+from s2gr.params import Source
+from s2gr.sources.faults import readable
+from s2gr.sources.landing import LandedFile, Landing
+
+URL = "https://files.grouplens.org/datasets/movielens/ml-100k.zip"
+WHEEL = "recbole==1.2.1"
+# Seconds without an answer after which GroupLens counts as out of reach.
+_TIMEOUT = 10.0
+
+# GroupLens publishes an MD5 of the archive only; the ratings inside have the SHA-256 below.
+_ARCHIVE_MD5 = "0e33842e24a9c977be4e0107933c0723"
+_SHA256 = {
+    "u.data": "06416e597f82b7342361e41163890c81036900f418ad91315590814211dca490",
+    "ml-100k.inter": "4edb74e2a81178c2ba9ff381495f754f996c4aea351b1272ca36b43da0935eff",
+    "ml-100k.item": "51d7cdf777ce5c0f5b32c1d947a4a81fe07d75e78abbe761e0cd4d0756064532",
+}
+# The columns 6 to 24 of u.item, as u.genre names them.
+_GENRES = [
+    "unknown",
+    "Action",
+    "Adventure",
+    "Animation",
+    "Children's",
+    "Comedy",
+    "Crime",
+    "Documentary",
+    "Drama",
+    "Fantasy",
+    "Film-Noir",
+    "Horror",
+    "Musical",
+    "Mystery",
+    "Romance",
+    "Sci-Fi",
+    "Thriller",
+    "War",
+    "Western",
+]
+
+
+@dataclass(frozen=True)
+class _Movie:
+    item_id: str
+    title: str
+    genres: list[str]
+
+
+@dataclass(frozen=True)
+class _Copy:
+    """One of the two forms in which the data set travels."""
+
+    ratings: str
+    header: bool
+    movies: str
+    parse: Callable[[str], list[_Movie]]
+    encoding: str
+
+
+def open_movielens(source: Source, connection: duckdb.DuckDBPyConnection, downloads: Path) -> Landing:
+    """Create the views that :mod:`s2gr.sources.landing` describes; download the files if they are nowhere."""
+    found = _find(source.path) or _find(downloads)
+    if found is None:
+        _download(downloads, source.path)
+        found = _find(downloads)
+    if found is None:
+        raise UserError(f"{downloads}: the download held no MovieLens-100K files; {_by_hand(source.path)}")
+    folder, copy = found
+    _check(folder / copy.ratings)
+    _check(folder / copy.movies)
+    with readable(folder / copy.ratings):
+        _view_ratings(connection, folder / copy.ratings, copy.header)
+    try:
+        movies = copy.parse((folder / copy.movies).read_text(encoding=copy.encoding))
+    except (ValueError, IndexError) as error:
+        raise UserError(
+            f"{folder / copy.movies}: expected the lines of MovieLens-100K, found a malformed one ({error})"
+        ) from error
+    _view_movies(connection, movies)
+    return Landing(LandedFile(copy.ratings, folder / copy.ratings), LandedFile(copy.movies, folder / copy.movies))
+
+
+def _find(folder: Path) -> tuple[Path, _Copy] | None:
+    """The first complete copy in ``folder`` or in its subfolder ``ml-100k``."""
+    for place in (folder, folder / "ml-100k"):
+        for copy in _COPIES:
+            if (place / copy.ratings).is_file() and (place / copy.movies).is_file():
+                return place, copy
+    return None
+
+
+def _check(path: Path) -> None:
+    expected = _SHA256.get(path.name)
+    if expected is None:
+        return
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if found != expected:
+        raise UserError(
+            f"{path}: expected SHA-256 {expected}, found {found}; "
+            "delete the file and run again, or use source.kind: files"
+        )
+
+
+def _view_ratings(connection: duckdb.DuckDBPyConnection, path: Path, header: bool) -> None:
+    connection.execute(f"""
+        CREATE VIEW ratings AS SELECT row_number() OVER () AS row, * FROM read_csv(
+            {literal(path)}, auto_detect = false, delim = '\t', header = {header},
+            columns = {{user_id: 'VARCHAR', item_id: 'VARCHAR', rating: 'VARCHAR', timestamp: 'VARCHAR'}})""")
+    connection.execute("""
+        CREATE VIEW interactions AS SELECT row, user_id, item_id,
+            make_timestamp(TRY_CAST(timestamp AS BIGINT) * 1000000) AS timestamp FROM ratings""")
+    connection.execute("""
+        CREATE VIEW interaction_records AS SELECT row, CAST(json_object('user_id', user_id, 'item_id', item_id,
+            'rating', rating, 'timestamp', timestamp) AS VARCHAR) AS record FROM ratings""")
+
+
+def _view_movies(connection: duckdb.DuckDBPyConnection, movies: list[_Movie]) -> None:
+    table = pa.table(
+        {
+            "row": pa.array(range(1, len(movies) + 1), pa.int64()),
+            "item_id": [movie.item_id for movie in movies],
+            "title": [movie.title for movie in movies],
+            "text": [". ".join([movie.title, ", ".join(movie.genres)]) for movie in movies],
+        }
+    )
+    connection.register("items", table)
+    connection.execute("""
+        CREATE VIEW item_records AS SELECT row,
+            CAST(json_object('item_id', item_id, 'title', title, 'text', text) AS VARCHAR) AS record FROM items""")
+
+
+def _parse_grouplens(text: str) -> list[_Movie]:
+    # item | title (year) | release | video release | IMDb | 19 genre flags
+    fields = (line.split("|") for line in text.split("\n") if line)
+    return [
+        _Movie(f[0], f[1].strip(), [g for g, flag in zip(_GENRES, f[5:], strict=True) if flag == "1"]) for f in fields
+    ]
+
+
+def _parse_recbole(text: str) -> list[_Movie]:
+    # item \t title \t year \t genres, after a header line; "unknown" is misspelt there.
+    movies = []
+    for line in text.split("\n")[1:]:
+        if line:
+            item_id, title, year, genres = line.split("\t")
+            full = "unknown" if title == "unkonwn" else f"{title} ({year})"
+            movies.append(_Movie(item_id, full, genres.split(" ")))
+    return movies
+
+
+_COPIES = (
+    _Copy("u.data", False, "u.item", _parse_grouplens, "latin-1"),
+    _Copy("ml-100k.inter", True, "ml-100k.item", _parse_recbole, "utf-8"),
+)
+
+
+def _download(target: Path, path: Path) -> None:
+    target.mkdir(parents=True, exist_ok=True)
+    log.info("downloading MovieLens-100K (5 MB) from %s", URL)
+    try:
+        _from_grouplens(target)
+        return
+    except (http.client.HTTPException, OSError) as error:
+        log.info("GroupLens can't be reached (%s); downloading the wheel %s (2 MB) instead", error, WHEEL)
+    try:
+        _from_wheel(target)
+    except (subprocess.SubprocessError, zipfile.BadZipFile, KeyError, OSError) as error:
+        raise UserError(f"MovieLens-100K can't be downloaded ({_last_line(error)}); {_by_hand(path)}") from error
+
+
+def _from_grouplens(target: Path) -> None:
+    with urllib.request.urlopen(URL, timeout=_TIMEOUT) as response:
+        archive = response.read()
+    found = hashlib.md5(archive, usedforsecurity=False).hexdigest()
+    if found != _ARCHIVE_MD5:
+        raise UserError(f"{URL}: expected MD5 {_ARCHIVE_MD5}, found {found}; {_by_hand(target)}")
+    _extract(zipfile.ZipFile(io.BytesIO(archive)), "ml-100k", ("u.data", "u.item"), target)
+
+
+def _from_wheel(target: Path) -> None:
+    folder = target / "wheel"
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    try:
+        subprocess.run([*command, "-d", str(folder), WHEEL], check=True, capture_output=True, text=True, timeout=180)
+        wheel = next(folder.glob("recbole-*.whl"), None)
+        if wheel is None:
+            raise OSError(f"no wheel of {WHEEL} in {folder}")
+        with zipfile.ZipFile(wheel) as archive:
+            _extract(archive, "recbole/dataset_example/ml-100k", ("ml-100k.inter", "ml-100k.item"), target)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _extract(archive: zipfile.ZipFile, folder: str, names: tuple[str, ...], target: Path) -> None:
+    for name in names:
+        # Whole or not at all: a run that dies here must not leave half a file in the cache.
+        part = target / f"{name}.part"
+        part.write_bytes(archive.read(f"{folder}/{name}"))
+        _check_content(part, name)
+        os.replace(part, target / name)
+
+
+def _check_content(part: Path, name: str) -> None:
+    expected = _SHA256.get(name)
+    found = hashlib.sha256(part.read_bytes()).hexdigest()
+    if expected is not None and found != expected:
+        part.unlink()
+        raise UserError(f"downloaded {name}: expected SHA-256 {expected}, found {found}; try again later")
+
+
+def _by_hand(path: Path) -> str:
+    return (
+        f"download {URL} elsewhere and put its u.data and u.item into {path.absolute()} "
+        "(or set source.path to their folder, or use your own data with source.kind: files)"
+    )
+
+
+def _last_line(error: BaseException) -> str:
+    text = str(getattr(error, "stderr", None) or error).strip()
+    return text.splitlines()[-1] if text else type(error).__name__

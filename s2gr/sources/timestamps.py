@@ -1,0 +1,52 @@
+"""Reading time: whole numbers since 1970 in seconds, milli- or microseconds, ISO-8601 text, or native types."""
+
+from __future__ import annotations
+
+import re
+
+import duckdb
+
+from s2gr.errors import UserError
+
+_MICROSECONDS = {"s": 1_000_000, "ms": 1_000, "us": 1}
+# Years 1 to 9999: what Python and Arrow can both show.
+_EARLIEST, _LATEST = -62_135_596_800_000_000, 253_402_300_799_999_999
+_NUMBER_TYPE = r"U?(TINY|SMALL|BIG|HUGE)?INT|U?INTEGER|FLOAT|DOUBLE|DECIMAL.*"
+_NUMBER_TEXT = r"^\s*[+-]?\d+(\.\d*)?\s*$"
+
+
+def timestamp_sql(
+    connection: duckdb.DuckDBPyConnection, relation: str, expression: str, kind: str, unit: str, where: str
+) -> str:
+    """SQL that turns ``expression`` of ``relation`` (of DuckDB type ``kind``) into a UTC TIMESTAMP, or NULL.
+
+    Unit ``auto`` takes the median's magnitude: below 1e11 seconds, below 1e14 milliseconds, else microseconds. Text of
+    digits only is a number; other text is ISO 8601, and UTC where it names no zone.
+
+    Raises: UserError: if the column's type can't be a time; ``where`` names file and column.
+    """
+    # By way of TIMESTAMPTZ: a zone in the type or in the text must not be dropped.
+    instant = f"TRY_CAST({expression} AS TIMESTAMPTZ)"
+    moment = f"CASE WHEN isfinite({instant}) THEN CAST({instant} AS TIMESTAMP) END"
+    if kind.startswith(("TIMESTAMP", "DATE")):
+        return moment
+    if kind == "VARCHAR":
+        is_number = f"regexp_matches({expression}, '{_NUMBER_TEXT}')"
+        number = f"CASE WHEN {is_number} THEN TRY_CAST({expression} AS DOUBLE) END"
+        return f"CASE WHEN {is_number} THEN {_from_number(connection, relation, number, unit)} ELSE {moment} END"
+    if re.fullmatch(_NUMBER_TYPE, kind):
+        return _from_number(connection, relation, f"CAST({expression} AS DOUBLE)", unit)
+    raise UserError(f"{where} has type {kind}: expected whole numbers, ISO-8601 text or a timestamp type")
+
+
+def _from_number(connection: duckdb.DuckDBPyConnection, relation: str, number: str, unit: str) -> str:
+    if unit == "auto":
+        # The median, not the largest: one broken row must not change how the others are read.
+        ((median,),) = connection.execute(f"SELECT median(abs({number})) FROM {relation}").fetchall()
+        middle = median or 0.0
+        unit = "s" if middle < 1e11 else "ms" if middle < 1e14 else "us"
+    microseconds = f"round({number} * {_MICROSECONDS[unit]})"
+    return (
+        f"CASE WHEN {microseconds} BETWEEN {_EARLIEST} AND {_LATEST} "
+        f"THEN make_timestamp(CAST({microseconds} AS BIGINT)) END"
+    )

@@ -1,0 +1,82 @@
+"""How a stage runs, whoever calls it: ``python -m s2gr.<stage>`` (DVC, Dagster) or ``s2gr run``.
+
+A stage is one function ``run(params, inputs, outputs) -> metrics``. It reads artefacts below ``inputs``, writes its own
+below ``outputs`` (a staging folder that is moved into place when it is whole), and returns its metrics, which become
+``reports/<stage>.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import resource
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from s2gr.console import log, set_up_logging
+from s2gr.errors import UserError, explained
+from s2gr.params import Params, load_params
+from s2gr.pipes import forwarded_log
+from s2gr.unchanged import watch
+from s2gr.workspace import Workspace, read_json, write_json
+
+STAGES = ("events", "content", "cooccurrence", "codebook", "sids", "reasoner", "evaluation")
+
+Metrics = Mapping[str, Any]
+
+
+class StageFunction(Protocol):
+    def __call__(self, params: Params, inputs: Workspace, outputs: Workspace) -> Metrics: ...
+
+
+def stage_function(stage: str) -> StageFunction:
+    """``run`` of ``s2gr/<stage>/stage.py``, imported only now: most commands need few of them."""
+    function: StageFunction = importlib.import_module(f"s2gr.{stage}.stage").run
+    return function
+
+
+def execute(stage: str, params: Params, workspace: Workspace, verify: Callable[[], None] | None = None) -> Metrics:
+    """Run one stage: staging, metrics, and the time it took (in ``.s2gr/timings.json``).
+
+    ``verify`` is called when the outputs are whole and not yet in place; what it raises leaves the old ones there.
+    """
+    started = time.monotonic()
+    with explained(), workspace.publishing(stage) as outputs:
+        metrics = stage_function(stage)(params, workspace, outputs)
+        write_json(metrics, outputs.report(stage))
+        if verify is not None:
+            verify()
+    _record_timing(workspace, stage, time.monotonic() - started)
+    return metrics
+
+
+def main(stage: str) -> None:
+    """The command line of one stage; exits with 2 and one line on a :class:`UserError`."""
+    parser = argparse.ArgumentParser(prog=f"python -m s2gr.{stage}", description=f"Run the stage `{stage}`.")
+    parser.add_argument("--params", type=Path, action="append", help="params.yaml and overlays, the last one wins")
+    parser.add_argument("--workdir", type=Path, default=Path(), help="the folder of the artefacts")
+    arguments = parser.parse_args()
+    set_up_logging()
+    try:
+        files = arguments.params or [Path("params.yaml")]
+        with forwarded_log():
+            params = load_params(files)
+            execute(stage, params, Workspace(arguments.workdir), verify=watch(stage, files, params))
+    except UserError as error:
+        print(f"error: {stage}: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print(f"{stage}: interrupted; the outputs are as they were", file=sys.stderr)
+        sys.exit(130)
+
+
+def _record_timing(workspace: Workspace, stage: str, seconds: float) -> None:
+    path = workspace.state / "timings.json"
+    timings = read_json(path) if path.exists() else {}
+    peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    timings[stage] = {"seconds": round(seconds, 2), "peak_mb": round(peak_kib / 1024)}
+    write_json(timings, path)
+    log.info("%s: done in %.1f s", stage, seconds)

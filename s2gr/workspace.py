@@ -1,0 +1,153 @@
+"""Where every artefact lies, and how a stage's outputs appear: all of them or none."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from s2gr.errors import UserError
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The paths of all artefacts below one folder (docs/architecture.md lists their columns)."""
+
+    root: Path
+
+    @property
+    def events(self) -> Path:
+        return self.root / "data/events.parquet"
+
+    @property
+    def items(self) -> Path:
+        return self.root / "data/items.parquet"
+
+    @property
+    def quarantine(self) -> Path:
+        return self.root / "data/quarantine.parquet"
+
+    @property
+    def content(self) -> Path:
+        return self.root / "data/content.parquet"
+
+    @property
+    def cooccurrence(self) -> Path:
+        return self.root / "data/cooccurrence.parquet"
+
+    @property
+    def aligned(self) -> Path:
+        return self.root / "data/aligned.parquet"
+
+    @property
+    def codebook(self) -> Path:
+        return self.root / "models/codebook"
+
+    @property
+    def sids(self) -> Path:
+        return self.root / "data/sids.parquet"
+
+    @property
+    def reasoner(self) -> Path:
+        return self.root / "models/reasoner"
+
+    @property
+    def state(self) -> Path:
+        """What is not an artefact: downloads, checkpoints, timings, half-written outputs."""
+        return self.root / ".s2gr"
+
+    def report(self, stage: str) -> Path:
+        """The stage's metrics, a DVC metrics file."""
+        return self.root / f"reports/{stage}.json"
+
+    def plot(self, name: str) -> Path:
+        """A table that DVC plots and Dagster draws."""
+        return self.root / f"reports/{name}.csv"
+
+    @contextmanager
+    def publishing(self, stage: str) -> Iterator[Workspace]:
+        """A workspace to write into; its files move to this one when the block ends without an error.
+
+        A run that dies leaves the outputs as they were; its staging folder is swept by the next run.
+        """
+        staging_parent = self.state / "staging"
+        staging_parent.mkdir(parents=True, exist_ok=True)
+        _sweep(staging_parent, stage)
+        staging = Path(tempfile.mkdtemp(prefix=f"{stage}-{os.getpid()}-", dir=staging_parent))
+        try:
+            yield Workspace(staging)
+            # Under DDP every process runs the stage; the first one's files are the result.
+            for source in _outputs(staging) if os.environ.get("LOCAL_RANK", "0") == "0" else ():
+                _replace(source, self.root / source.relative_to(staging))
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+
+
+def _outputs(staging: Path) -> list[Path]:
+    """The files to move, and the folders below ``models`` as wholes."""
+    models = sorted(path for path in (staging / "models").glob("*") if path.is_dir())
+    files = sorted(
+        path for path in staging.rglob("*") if path.is_file() and not any(model in path.parents for model in models)
+    )
+    return models + files
+
+
+def _replace(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir() and target.exists():
+        # A folder can't be swapped in one call; the old one steps aside first, and is removed last.
+        aside = source.with_name(source.name + ".old")
+        os.replace(target, aside)
+        os.replace(source, target)
+        shutil.rmtree(aside, ignore_errors=True)
+    else:
+        os.replace(source, target)
+
+
+def _sweep(parent: Path, stage: str) -> None:
+    for leftover in parent.glob(f"{stage}-*-*"):
+        pid = leftover.name.removeprefix(f"{stage}-").split("-")[0]
+        if not Path(f"/proc/{pid}").exists():
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
+    """Read a Parquet artefact of an earlier stage.
+
+    Raises: UserError: if it is missing, damaged, or lacks one of ``columns``.
+    """
+    if not path.exists():
+        raise UserError(f"{path} is missing: run the stage that makes it first (`dvc repro`, or `s2gr run`)")
+    try:
+        table = pq.read_table(path, memory_map=True)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UserError(f"{path} is not a readable Parquet file ({error}); delete it and run `dvc repro`") from error
+    missing = sorted(set(columns or ()) - set(table.column_names))
+    if missing:
+        raise UserError(f"{path}: expected column {', '.join(missing)}, found {', '.join(table.column_names)}")
+    return table.select(columns) if columns else table
+
+
+def write_table(table: pa.Table, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, path, compression="zstd")
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def write_json(data: Mapping[str, Any], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(temporary, path)

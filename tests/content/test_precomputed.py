@@ -1,0 +1,129 @@
+"""Embeddings that the user brings: every format, and every way in which they can be wrong."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from s2gr.content.precomputed import load_embeddings
+from s2gr.errors import UserError
+
+VECTORS = np.array([[3.0, 4.0], [1.0, 0.0], [0.0, -2.0]])
+UNIT = np.array([[0.0, -1.0], [0.6, 0.8]], dtype=np.float32)
+
+
+def write_npy(folder: Path, vectors: npt.NDArray[Any], ids: str = "a\nb\nc\n") -> None:
+    np.save(folder / "x.npy", vectors)
+    (folder / "ids.txt").write_text(ids)
+
+
+def write_parquet(folder: Path, vectors: Any, kind: pa.DataType, ids: tuple[Any, ...] = ("a", "b", "c")) -> None:
+    pq.write_table(pa.table({"item_id": ids, "embedding": pa.array(vectors, kind)}), folder / "x.parquet")
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
+def test_a_matrix_is_read_in_the_order_of_the_items(kind: type, tmp_path: Path) -> None:
+    write_npy(tmp_path, VECTORS.astype(kind))
+    found = load_embeddings(["c", "a"], tmp_path, "x.npy", "ids.txt")
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, UNIT, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.list_(pa.float32(), 2), pa.list_(pa.float64()), pa.large_list(pa.float16()), pa.list_(pa.float32())]
+)
+def test_parquet_lists_are_read_in_the_order_of_the_items(kind: pa.DataType, tmp_path: Path) -> None:
+    write_parquet(tmp_path, VECTORS.tolist(), kind)
+    np.testing.assert_allclose(load_embeddings(["c", "a"], tmp_path, "x.parquet", None), UNIT, atol=1e-3)
+
+
+def test_rows_of_items_outside_the_catalogue_do_not_matter(tmp_path: Path) -> None:
+    write_npy(tmp_path, np.array([[3.0, 4.0], [np.nan, 0.0], [0.0, -2.0]]))
+    np.testing.assert_allclose(load_embeddings(["c", "a"], tmp_path, "x.npy", "ids.txt"), UNIT)
+
+
+def with_value(row: int, value: float) -> npt.NDArray[np.float64]:
+    changed = VECTORS.copy()
+    changed[row] = value
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("vectors", "ids", "message"),
+    [
+        (with_value(1, np.nan), "a\nb\nc\n", r"x\.npy, row 2, item 'b': the embedding is not finite"),
+        (with_value(2, np.inf), "a\nb\nc\n", r"row 3, item 'c': the embedding is not finite"),
+        (with_value(1, 1e300), "a\nb\nc\n", r"row 2, item 'b': the embedding is not finite"),
+        (with_value(0, 0.0), "a\nb\nc\n", r"row 1, item 'a': the embedding is all zero \(1 such item\)"),
+        (VECTORS, "a\nb\n", r"has 3 rows, but .*ids\.txt has 2 ids"),
+        (VECTORS, "a\nb\nd\n", r"1 of 3 items have no embedding, the first is 'c'"),
+        (VECTORS, "a\nb\na\n", r"ids\.txt: item 'a' stands in row 1 and again in row 3"),
+        (VECTORS, "a\n\nc\n", r"ids\.txt, row 2: the item id is missing"),
+        (VECTORS[0], "a\nb\n", r"expected the shape \(items, dimensions\), found \(2,\)"),
+        (VECTORS.astype(int), "a\nb\nc\n", r"expected float16, float32 or float64, found int64"),
+        (np.zeros((3, 0)), "a\nb\nc\n", r"expected the shape \(items, dimensions\), found \(3, 0\)"),
+    ],
+)
+def test_a_wrong_matrix_is_told_with_item_and_row(
+    vectors: npt.NDArray[Any], ids: str, message: str, tmp_path: Path
+) -> None:
+    write_npy(tmp_path, vectors, ids)
+    with pytest.raises(UserError, match=message):
+        load_embeddings(["a", "b", "c"], tmp_path, "x.npy", "ids.txt")
+
+
+def test_a_pickled_array_is_never_loaded(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.array([[object()]]), allow_pickle=True)
+    (tmp_path / "ids.txt").write_text("a\n")
+    with pytest.raises(UserError, match=r"x\.npy is not a whole \.npy file of numbers"):
+        load_embeddings(["a"], tmp_path, "x.npy", "ids.txt")
+
+
+def test_a_truncated_matrix_is_refused(tmp_path: Path) -> None:
+    write_npy(tmp_path, VECTORS)
+    path = tmp_path / "x.npy"
+    path.write_bytes(path.read_bytes()[:-8])
+    with pytest.raises(UserError, match=r"x\.npy is not a whole \.npy file"):
+        load_embeddings(["a"], tmp_path, "x.npy", "ids.txt")
+
+
+def test_lists_of_other_lengths_are_told_with_item_and_row(tmp_path: Path) -> None:
+    write_parquet(tmp_path, [[1.0, 2.0], [1.0], [1.0, 2.0]], pa.list_(pa.float32()))
+    with pytest.raises(UserError, match=r"row 2, item 'b': the embedding has 1 numbers, most have 2"):
+        load_embeddings(["a"], tmp_path, "x.parquet", None)
+
+
+@pytest.mark.parametrize("kind", [pa.list_(pa.float32()), pa.list_(pa.float32(), 2)])
+def test_a_missing_or_broken_list_is_told_with_item_and_row(kind: pa.DataType, tmp_path: Path) -> None:
+    write_parquet(tmp_path, [[1.0, 2.0], None, [1.0, 2.0]], kind)
+    with pytest.raises(UserError, match=r"row 2, item 'b': the embedding"):
+        load_embeddings(["a", "b", "c"], tmp_path, "x.parquet", None)
+    write_parquet(tmp_path, [[1.0, 2.0], [None, 1.0], [1.0, 2.0]], kind)
+    with pytest.raises(UserError, match=r"row 2, item 'b': the embedding is not finite"):
+        load_embeddings(["a", "b", "c"], tmp_path, "x.parquet", None)
+
+
+def test_files_that_are_missing_or_of_another_kind_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"x\.npy does not exist"):
+        load_embeddings(["a"], tmp_path, "x.npy", "ids.txt")
+    np.save(tmp_path / "x.npy", VECTORS)
+    with pytest.raises(UserError, match=r"content\.ids: .*needs the text file of its item ids"):
+        load_embeddings(["a"], tmp_path, "x.npy", None)
+    with pytest.raises(UserError, match=r"ids\.txt does not exist"):
+        load_embeddings(["a"], tmp_path, "x.npy", "ids.txt")
+    (tmp_path / "x.csv").write_text("1,2")
+    with pytest.raises(UserError, match=r"must be a \.npy or a \.parquet file"):
+        load_embeddings(["a"], tmp_path, "x.csv", None)
+    pq.write_table(pa.table({"item_id": ["a"], "vector": [[1.0]]}), tmp_path / "x.parquet")
+    with pytest.raises(UserError, match=r"expected columns item_id and embedding, found item_id, vector"):
+        load_embeddings(["a"], tmp_path, "x.parquet", None)
+    pq.write_table(pa.table({"item_id": ["a"], "embedding": ["1 2"]}), tmp_path / "x.parquet")
+    with pytest.raises(UserError, match=r"expected lists of float16, float32 or float64 as embedding, found string"):
+        load_embeddings(["a"], tmp_path, "x.parquet", None)
+    (tmp_path / "x.parquet").write_bytes(b"")
+    with pytest.raises(UserError, match=r"x\.parquet is not a readable Parquet file"):
+        load_embeddings(["a"], tmp_path, "x.parquet", None)

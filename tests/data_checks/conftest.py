@@ -1,0 +1,109 @@
+"""Synthetic artefacts that conform to the contract, as plain columns that a test can spoil before they are written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from s2gr.console import log
+from s2gr.workspace import Workspace, write_json, write_table
+
+START = datetime(2020, 1, 1, tzinfo=UTC)
+CODES, LEVELS = 8, 3
+
+Columns = dict[str, list[Any]]
+
+TYPES = {
+    "user_id": pa.string(),
+    "item_id": pa.string(),
+    "timestamp": pa.timestamp("us", "UTC"),
+    "position": pa.int32(),
+    "split": pa.string(),
+    "title": pa.string(),
+    "text": pa.string(),
+    "file": pa.string(),
+    "row": pa.int64(),
+    "reason": pa.string(),
+    "record": pa.string(),
+    "code_1": pa.int32(),
+    "code_2": pa.int32(),
+    "code_3": pa.int32(),
+}
+
+
+@dataclass
+class Artefacts:
+    """Columns of each file; ``types`` may be changed for one file, ``config`` is the codebook's."""
+
+    events: Columns
+    items: Columns
+    quarantine: Columns
+    sids: Columns
+    config: dict[str, int]
+    types: dict[str, dict[str, pa.DataType]]
+
+    def write(self, root: Path) -> Path:
+        workspace = Workspace(root)
+        for name in ("events", "items", "quarantine", "sids"):
+            columns: Columns = getattr(self, name)
+            kinds = {**TYPES, **self.types.get(name, {})}
+            arrays = {column: pa.array(values, kinds.get(column)) for column, values in columns.items()}
+            write_table(pa.table(arrays), getattr(workspace, name))
+        write_json(self.config, workspace.codebook / "config.json")
+        return root
+
+
+def make_artefacts(users: int = 40, length: int = 12, items: int = 64, seed: int = 0) -> Artefacts:
+    """``users`` histories of ``length`` events each, interleaved in time, over a uniformly popular catalogue."""
+    generator = np.random.default_rng(seed)
+    item_ids = [f"i{item:03d}" for item in range(items)]
+    # Every item equally often, in random order: the k-core holds for all.
+    drawn = np.tile(np.arange(items), -(-users * length // items))[: users * length]
+    drawn = generator.permutation(drawn)
+    splits = ["train"] * (length - 2) + ["validation", "test"]
+    events: Columns = {name: [] for name in ("user_id", "item_id", "timestamp", "position", "split")}
+    for user in range(users):
+        for position in range(length):
+            events["user_id"].append(f"u{user:04d}")
+            events["item_id"].append(item_ids[drawn[user * length + position]])
+            events["timestamp"].append(START + timedelta(hours=position, seconds=user))
+            events["position"].append(position)
+            events["split"].append(splits[position])
+    codes = [(item % CODES, item // CODES % CODES, (item // CODES**2 + item) % CODES) for item in range(items)]
+    return Artefacts(
+        events=events,
+        items={name: list(item_ids) for name in ("item_id", "title", "text")},
+        quarantine={"file": [], "row": [], "reason": [], "record": []},
+        sids={
+            "item_id": list(item_ids),
+            **{f"code_{level + 1}": [code[level] for code in codes] for level in range(LEVELS)},
+        },
+        config={"codes": CODES, "levels": LEVELS},
+        types={},
+    )
+
+
+@pytest.fixture
+def make() -> Callable[..., Artefacts]:
+    return make_artefacts
+
+
+@pytest.fixture
+def artefacts() -> Artefacts:
+    return make_artefacts()
+
+
+@pytest.fixture(autouse=True)
+def _own_log_handlers() -> Iterator[None]:
+    """A command line under test sets up logging to a stream that ends with the test."""
+    before = list(log.handlers), log.propagate, log.level
+    yield
+    log.handlers[:], log.propagate = before[0], before[1]
+    log.setLevel(before[2])

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from data_checks.__main__ import main
+
+HEAVY = ("great_expectations", "evidently", "pandas", "dagster")
+
+
+def test_importing_the_suites_imports_none_of_the_heavy_packages() -> None:
+    code = (
+        "import sys, data_checks, data_checks.events, data_checks.sids, data_checks.drift; "
+        "assert data_checks.events.CHECKS and data_checks.sids.CHECKS and data_checks.drift.CHECKS; "
+        f"print(sorted(set({HEAVY!r}) & set(sys.modules)))"
+    )
+    root = Path(__file__).parents[2]
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
+    assert found.stdout.strip() == "[]"
+
+
+def test_check_names_are_unique_and_each_says_why() -> None:
+    from data_checks import drift, events, sids
+
+    checks = events.CHECKS + sids.CHECKS + drift.CHECKS
+    assert len({check.name for check in checks}) == len(checks)
+    assert all(check.description.endswith(".") and len(check.description) > 30 for check in checks)
+
+
+def test_conforming_workspace_exits_with_0_and_a_table(
+    artefacts: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--workdir", str(artefacts.write(tmp_path))]) == 0
+    printed = capsys.readouterr().out
+    assert "rows_sorted" in printed
+    assert "sids_unique" in printed
+    assert "0 critical and 0 warnings failed" in printed
+    assert "reports/drift/sid_drift.html" in printed
+
+
+def test_failed_critical_check_exits_with_1(artefacts: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    artefacts.events["split"][0] = "holdout"
+    assert main(["events", "--workdir", str(artefacts.write(tmp_path))]) == 1
+    assert "NO" in capsys.readouterr().out
+
+
+def test_failed_warning_exits_with_0(artefacts: Any, tmp_path: Path) -> None:
+    artefacts.sids["code_1"] = [0] * 64
+    assert main(["sids", "--workdir", str(artefacts.write(tmp_path))]) == 0
+
+
+@pytest.mark.parametrize("arguments", [["nonsense"], ["events", "--workdir", "nowhere"], ["--params", "none.yaml"]])
+def test_user_mistake_exits_with_2_and_one_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: data_checks:")]
+    assert len(lines) == 1

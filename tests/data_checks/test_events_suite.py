@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from data_checks import events
+from s2gr.errors import UserError
+
+Fault = Callable[[Any], None]
+
+
+def _set(file: str, column: str, row: int, value: Any) -> Fault:
+    return lambda artefacts: getattr(artefacts, file)[column].__setitem__(row, value)
+
+
+def _type(file: str, column: str, kind: pa.DataType) -> Fault:
+    def spoil(artefacts: Any) -> None:
+        artefacts.types[file] = {column: kind}
+
+    return spoil
+
+
+def _retyped(file: str, column: str) -> Fault:
+    """The column as floats, which none of them is."""
+
+    def spoil(artefacts: Any) -> None:
+        artefacts.types[file] = {column: pa.float64()}
+        getattr(artefacts, file)[column] = [0.0] * len(getattr(artefacts, file)[column])
+
+    return spoil
+
+
+def _drop(file: str, column: str) -> Fault:
+    return lambda artefacts: getattr(artefacts, file).pop(column)
+
+
+def _swap_rows(artefacts: Any) -> None:
+    for values in artefacts.events.values():
+        values[3], values[4] = values[4], values[3]
+
+
+def _empty(artefacts: Any) -> None:
+    for values in artefacts.events.values():
+        values.clear()
+
+
+def _unused_item(artefacts: Any) -> None:
+    for column in artefacts.items.values():
+        column.append("j")
+
+
+def _listed_twice(artefacts: Any) -> None:
+    for column in artefacts.items.values():
+        column.append(column[-1])
+
+
+def _short_history(artefacts: Any) -> None:
+    for column, value in zip(
+        ("user_id", "item_id", "timestamp", "position", "split"),
+        ("v", "i001", datetime(2020, 1, 1, tzinfo=UTC), 0, "train"),
+        strict=True,
+    ):
+        artefacts.events[column].append(value)
+
+
+def _rare_item(artefacts: Any) -> None:
+    _unused_item(artefacts)
+    artefacts.events["item_id"][0] = "j"
+
+
+def _same_day(artefacts: Any) -> None:
+    artefacts.events["timestamp"] = [datetime(2020, 1, 1, tzinfo=UTC)] * len(artefacts.events["timestamp"])
+
+
+def _rejected(artefacts: Any) -> None:
+    rows = 10
+    artefacts.quarantine.update(file=["f"] * rows, row=list(range(rows)), reason=["r"] * rows, record=["{}"] * rows)
+
+
+def _one_hit(artefacts: Any) -> None:
+    column = artefacts.events["item_id"]
+    column[::2] = ["i000"] * len(column[::2])
+
+
+FAULTS: dict[str, list[Fault]] = {
+    **{f"events_{name}_type": [_drop("events", name), _retyped("events", name)] for name in ("user_id", "item_id")},
+    "events_timestamp_type": [_drop("events", "timestamp"), _type("events", "timestamp", pa.timestamp("s", "UTC"))],
+    "events_position_type": [_drop("events", "position"), _type("events", "position", pa.int64())],
+    "events_split_type": [_drop("events", "split"), _retyped("events", "split")],
+    **{f"items_{name}_type": [_drop("items", name), _retyped("items", name)] for name in ("item_id", "title", "text")},
+    **{
+        f"events_{name}_present": [_set("events", name, 5, None)]
+        for name in ("user_id", "item_id", "timestamp", "position", "split")
+    },
+    "events_split_known": [_set("events", "split", 5, "holdout")],
+    **{f"items_{name}_present": [_set("items", name, 5, None)] for name in ("item_id", "title", "text")},
+    "items_unique": [_listed_twice],
+    "events_not_empty": [_empty],
+    "positions_gapless": [_set("events", "position", 5, 4), _set("events", "position", 11, 12)],
+    "time_follows_position": [_set("events", "timestamp", 5, datetime(2019, 12, 31, tzinfo=UTC))],
+    "rows_sorted": [_swap_rows],
+    "split_leave_one_out": [
+        _set("events", "split", 11, "validation"),
+        _set("events", "split", 11, "train"),
+        _set("events", "split", 0, "test"),
+    ],
+    "events_items_known": [_set("events", "item_id", 5, "j")],
+    "items_have_events": [_unused_item],
+    "users_in_k_core": [_short_history],
+    "items_in_k_core": [_rare_item],
+    "no_future_events": [_set("events", "timestamp", 11, datetime.now(UTC) + timedelta(days=2))],
+    "no_ancient_events": [_set("events", "timestamp", 0, datetime(1970, 1, 19, tzinfo=UTC))],
+    "few_quarantined": [_rejected],
+    "few_ties": [_same_day],
+    "popularity_spread": [_one_hit],
+}
+
+
+def test_conforming_log_passes_every_check(artefacts: Any, tmp_path: Path) -> None:
+    results = events.check(artefacts.write(tmp_path))
+    assert [result.name for result in results] == [entry.name for entry in events.CHECKS]
+    assert [result.name for result in results if not result.passed] == []
+
+
+def test_every_expectation_has_a_planted_fault() -> None:
+    assert set(FAULTS) == {entry.name for entry in events.CHECKS}
+
+
+@pytest.mark.parametrize(("name", "fault"), [(name, fault) for name, faults in FAULTS.items() for fault in faults])
+def test_planted_fault_fails_its_check(name: str, fault: Fault, artefacts: Any, tmp_path: Path) -> None:
+    fault(artefacts)
+    results = {result.name: result for result in events.check(artefacts.write(tmp_path))}
+    assert list(results) == [entry.name for entry in events.CHECKS]
+    assert not results[name].passed
+    assert str(results[name].metadata["observed"])
+
+
+def test_failing_rows_are_shown(artefacts: Any, tmp_path: Path) -> None:
+    artefacts.events["split"][5] = "holdout"
+    results = {result.name: result for result in events.check(artefacts.write(tmp_path))}
+    assert results["events_split_known"].metadata["examples"] == ["holdout"]
+    assert results["events_split_known"].metadata["observed"] == "1 of 480 rows"
+
+
+def test_k_core_comes_from_the_params_of_the_workspace(artefacts: Any, tmp_path: Path) -> None:
+    artefacts.write(tmp_path)
+    (tmp_path / "params.yaml").write_text("events: {k_core: 13}\n")
+    results = {result.name: result for result in events.check(tmp_path)}
+    assert not results["users_in_k_core"].passed
+    assert results["users_in_k_core"].metadata["observed"] == 12
+
+
+def test_missing_log_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"events\.parquet is missing"):
+        events.check(tmp_path)
+
+
+def test_damaged_log_is_one_line(artefacts: Any, tmp_path: Path) -> None:
+    (artefacts.write(tmp_path) / "data/events.parquet").write_bytes(b"half a file")
+    with pytest.raises(UserError, match="not a readable Parquet file"):
+        events.check(tmp_path)

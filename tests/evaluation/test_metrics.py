@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from s2gr.evaluation.metrics import NOT_RANKED, gains, hits, ranks_by_score, ranks_in_list, summarise
+
+
+def test_hand_computed_recall_and_ndcg() -> None:
+    ranks = np.array([0, 2, 4, 5, NOT_RANKED])
+    assert summarise(ranks, [1, 5]) == {
+        "recall@1": 0.2,
+        "ndcg@1": 0.2,
+        "recall@5": 0.6,
+        "ndcg@5": round((1 + 1 / math.log2(4) + 1 / math.log2(6)) / 5, 6),
+    }
+
+
+def test_ranks_in_list_are_places_and_misses_are_not_ranked() -> None:
+    ranked = np.array([[3, 1, 2], [3, 1, 2], [5, -1, -1]])
+    assert ranks_in_list(ranked, np.array([3, 2, 0])).tolist() == [0, 2, NOT_RANKED]
+
+
+def test_equal_scores_are_ranked_by_item_index() -> None:
+    scores = np.array([[0.5, 0.9, 0.5, 0.5]])
+    assert [int(ranks_by_score(scores, np.array([target]))[0]) for target in range(4)] == [1, 0, 2, 3]
+
+
+def test_an_item_taken_out_of_the_ranking_is_a_miss_even_if_few_are_left() -> None:
+    scores = np.array([[-np.inf, 1.0, -np.inf]])
+    assert ranks_by_score(scores, np.array([2])).tolist() == [NOT_RANKED]
+
+
+def test_an_oracle_scores_one() -> None:
+    targets = np.arange(50)
+    ranks = ranks_by_score(np.eye(50), targets)
+    assert set(summarise(ranks, [1, 5, 10]).values()) == {1.0}
+
+
+def test_a_random_ranker_finds_k_of_n_within_its_interval() -> None:
+    users, items, k = 20_000, 100, 10
+    generator = np.random.default_rng(0)
+    ranks = ranks_by_score(generator.random((users, items)), generator.integers(0, items, users))
+    expected = k / items
+    assert abs(hits(ranks, k).mean() - expected) < 4 * math.sqrt(expected * (1 - expected) / users)
+
+
+def test_a_hit_on_a_shared_semantic_id_counts_for_its_share() -> None:
+    # 3 items share the ID at place 4 (two ranked groups hold 4 items): 1 of the 3 is within the first 5.
+    assert hits(np.array([4]), 5, np.array([3])).tolist() == pytest.approx([1 / 3])
+    assert gains(np.array([4]), 5, np.array([3])).tolist() == pytest.approx([1 / math.log2(6) / 3])
+    assert hits(np.array([5]), 5, np.array([3])).tolist() == [0.0]
+    assert hits(np.array([0]), 5, np.array([2])).tolist() == [1.0]
+
+
+@given(
+    groups=st.lists(st.integers(1, 6), min_size=1, max_size=8),
+    k=st.integers(1, 12),
+    data=st.data(),
+)
+def test_group_metrics_are_the_mean_over_all_orders_within_the_group(
+    groups: list[int], k: int, data: st.DataObject
+) -> None:
+    group = data.draw(st.integers(0, len(groups) - 1))
+    before, size = sum(groups[:group]), groups[group]
+    places = range(before, before + size)
+    hit = sum(place < k for place in places) / size
+    gain = sum(1 / math.log2(place + 2) for place in places if place < k) / size
+    assert hits(np.array([before]), k, np.array([size]))[0] == pytest.approx(hit)
+    assert gains(np.array([before]), k, np.array([size]))[0] == pytest.approx(gain)
+
+
+@given(
+    scores=st.lists(st.lists(st.sampled_from([0.0, 0.5, 1.0]), min_size=7, max_size=7), min_size=1, max_size=5),
+    k=st.integers(1, 7),
+    data=st.data(),
+)
+def test_ranks_equal_those_of_a_sort_and_of_the_sorted_list(
+    scores: list[list[float]], k: int, data: st.DataObject
+) -> None:
+    targets = [data.draw(st.integers(0, 6)) for _ in scores]
+    ranked = [sorted(range(7), key=lambda item, row=row: (-row[item], item)) for row in scores]
+    slow = [order.index(target) for order, target in zip(ranked, targets, strict=True)]
+    assert ranks_by_score(np.array(scores), np.array(targets)).tolist() == slow
+    in_list = ranks_in_list(np.array(ranked)[:, :k], np.array(targets))
+    assert in_list.tolist() == [rank if rank < k else NOT_RANKED for rank in slow]

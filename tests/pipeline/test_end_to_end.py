@@ -1,0 +1,207 @@
+"""The whole pipeline as people run it: `dvc repro`, then Dagster with its web server and daemon, on one small project.
+
+The tests share one project and follow each other: the first runs everything, the later ones change one thing each.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestration.dvc_project import Project
+from s2gr.stage import STAGES
+
+LAUNCH = """
+mutation ($selector: JobOrPipelineSelector!, $config: RunConfigData) {
+  launchRun(executionParams: {selector: $selector, runConfigData: $config}) {
+    __typename
+    ... on LaunchRunSuccess { run { runId } }
+    ... on PythonError { message }
+    ... on RunConfigValidationInvalid { errors { message } }
+  }
+}"""
+STATUS = "query ($run: ID!) { runOrError(runId: $run) { ... on Run { status } } }"
+MATERIALISATIONS = """
+query ($run: ID!) { runOrError(runId: $run) { ... on Run {
+  assetMaterializations { assetKey { path } metadataEntries { label ... on TextMetadataEntry { text } } }
+  eventConnection { events { ... on AssetCheckEvaluationEvent { evaluation { checkName success severity } }
+                             ... on ExecutionStepFailureEvent { stepKey error { message } } } }
+} } }"""
+CHECKS_AND_STALENESS = """
+query { assetNodes { assetKey { path } staleStatus staleCauses { reason } hasMaterializePermission } }"""
+
+
+def test_dvc_repro_makes_every_artefact(pipeline_copy: Any) -> None:
+    pipeline_copy.dvc("repro")
+    for stage in Project(pipeline_copy.root).stages.values():
+        for out in (*stage.outs, *stage.metrics):
+            assert (pipeline_copy.root / out).exists(), out
+    metrics = json.loads((pipeline_copy.root / "reports/evaluation.json").read_text(encoding="utf-8"))
+    assert 0 <= metrics["s2gr"]["ndcg@10"] <= 1
+
+
+def test_a_second_run_does_nothing_and_the_status_is_clean(pipeline_copy: Any) -> None:
+    started = time.monotonic()
+    said = pipeline_copy.dvc("repro")
+    assert time.monotonic() - started < 20
+    assert said.count("didn't change, skipping") == len(STAGES)
+    assert json.loads(pipeline_copy.dvc("status", "--json")) == {}
+
+
+def test_dvc_shows_metrics_and_plots(pipeline_copy: Any) -> None:
+    assert "reports/evaluation.json" in pipeline_copy.dvc("metrics", "show", "--md")
+    pipeline_copy.dvc("plots", "show")
+    page = (pipeline_copy.root / "dvc_plots/index.html").read_text(encoding="utf-8")
+    assert not re.search(r"<DVC_METRIC\w*>", page)
+    for title in (
+        "Codebook: losses",
+        "Reasoner: losses",
+        "Reasoner: validation",
+        "items on each code",
+        "NDCG at each k",
+    ):
+        assert title in page
+
+
+@pytest.mark.parametrize("stage", ["cooccurrence", "sids", "evaluation"])
+def test_a_stage_needs_only_its_declared_data_and_gives_the_same_bytes_again(
+    pipeline_copy: Any, tmp_path: Path, stage: str
+) -> None:
+    declared = Project(pipeline_copy.root).stages[stage]
+    for path in declared.data:
+        target = tmp_path / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.symlink_to(pipeline_copy.root / path)
+    found = pipeline_copy.run(sys.executable, "-m", f"s2gr.{stage}", "--workdir", str(tmp_path))
+    assert found.returncode == 0, found.stdout
+    for path in (*declared.outs, *declared.metrics):
+        assert (tmp_path / path).read_bytes() == (pipeline_copy.root / path).read_bytes(), path
+
+
+def test_the_job_over_graphql_runs_only_what_a_changed_parameter_reaches(pipeline_copy: Any, webserver: str) -> None:
+    pipeline_copy.change({"reasoner": {"dropout": 0.2}})
+    changed = json.loads(pipeline_copy.dvc("status", "--json"))
+    assert set(changed) == {"reasoner"}
+    shown = _run_job(webserver)
+    verdicts = {
+        event["assetKey"]["path"][0]: next(e["text"] for e in event["metadataEntries"] if e["label"] == "dvc")
+        for event in shown["assetMaterializations"]
+    }
+    ran = {"reasoner", "evaluation"}
+    assert verdicts == {stage: "ran" if stage in ran else "unchanged" for stage in STAGES}
+    checks = [event["evaluation"] for event in shown["eventConnection"]["events"] if event.get("evaluation")]
+    assert {check["checkName"] for check in checks if not check["success"] and check["severity"] == "ERROR"} == set()
+    assert checks
+    assert json.loads(pipeline_copy.dvc("status", "--json")) == {}
+
+
+def test_after_the_job_dagster_finds_nothing_stale(pipeline_copy: Any, webserver: str) -> None:
+    reload = 'mutation { reloadRepositoryLocation(repositoryLocationName: "%s") { __typename } }' % _location(webserver)
+    _query(webserver, reload)
+    nodes = _query(webserver, CHECKS_AND_STALENESS)["assetNodes"]
+    assert {node["assetKey"]["path"][0]: (node["staleStatus"], node["staleCauses"]) for node in nodes} == {
+        stage: ("FRESH", []) for stage in STAGES
+    }
+
+
+def test_a_run_at_a_terminal_is_reported_by_the_sensor(pipeline_copy: Any, webserver: str) -> None:
+    pipeline_copy.change({"evaluation": {"bootstrap": 101}})
+    pipeline_copy.dvc("repro")
+    program = """
+import json
+from orchestration.defs.sensors import dvc_lock
+with dg.DagsterInstance.get() as instance:
+    result = dvc_lock(dg.build_sensor_context(instance=instance))
+    print(json.dumps([event.asset_key.to_user_string() for event in result.asset_events]))
+    again = dvc_lock(dg.build_sensor_context(instance=instance, cursor=result.cursor))
+    assert isinstance(again, dg.SkipReason)
+"""
+    found = pipeline_copy.run(sys.executable, "-c", program)
+    assert json.loads(found.stdout.strip().splitlines()[-1]) == ["evaluation"]
+
+
+@pytest.fixture(scope="module")
+def webserver(pipeline_copy: Any) -> Iterator[str]:
+    """`dg dev` with its web server and daemon, as `make ui` starts it, on a free port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = pipeline_copy.root / ".dagster/dev.log"
+    with log.open("w", encoding="utf-8") as output:
+        process = subprocess.Popen(
+            ["dg", "dev", "--host", "127.0.0.1", "--port", str(port)],
+            cwd=pipeline_copy.root,
+            env=pipeline_copy.environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    url = f"http://127.0.0.1:{port}/graphql"
+    try:
+        deadline = time.monotonic() + 120
+        while not _answers(url):
+            assert process.poll() is None, log.read_text(encoding="utf-8")
+            assert time.monotonic() < deadline, log.read_text(encoding="utf-8")
+            time.sleep(0.5)
+        yield url
+    finally:
+        os.killpg(process.pid, signal.SIGINT)
+        try:
+            process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return bool(_query(url, "{ repositoriesOrError { ... on RepositoryConnection { nodes { name } } } }"))
+    except OSError:
+        return False
+
+
+def _query(url: str, query: str, **variables: Any) -> dict[str, Any]:
+    body = json.dumps({"query": query, "variables": variables}).encode()
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as response:
+        answer = json.load(response)
+    assert "errors" not in answer, answer
+    data: dict[str, Any] = answer["data"]
+    return data
+
+
+def _location(url: str) -> str:
+    query = "{ repositoriesOrError { ... on RepositoryConnection { nodes { name location { name } } } } }"
+    (repository,) = _query(url, query)["repositoriesOrError"]["nodes"]
+    assert repository["name"] == "__repository__"
+    return str(repository["location"]["name"])
+
+
+def _run_job(url: str) -> dict[str, Any]:
+    selector = {
+        "jobName": "pipeline",
+        "repositoryName": "__repository__",
+        "repositoryLocationName": _location(url),
+    }
+    launched = _query(url, LAUNCH, selector=selector, config={})["launchRun"]
+    assert launched["__typename"] == "LaunchRunSuccess", launched
+    run = launched["run"]["runId"]
+    deadline = time.monotonic() + 300
+    while (status := _query(url, STATUS, run=run)["runOrError"]["status"]) not in {"SUCCESS", "FAILURE", "CANCELED"}:
+        assert time.monotonic() < deadline, status
+        time.sleep(1)
+    shown: dict[str, Any] = _query(url, MATERIALISATIONS, run=run)["runOrError"]
+    failures = [event for event in shown["eventConnection"]["events"] if event.get("error")]
+    assert status == "SUCCESS", failures
+    return shown

@@ -1,0 +1,211 @@
+"""A user's own files: formats, column mapping, row order, and every way in which a file can be wrong."""
+
+import gzip
+import json
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from s2gr.database import database
+from s2gr.errors import UserError
+from s2gr.params import Runtime, Source
+from s2gr.sources import open_source
+from s2gr.sources.faults import readable
+
+EVENTS = [("u1", "a", 1_400_000_000), ("u2", "b", 1_400_000_001), ("u1", "c", 1_400_000_002)]
+ITEMS = [("a", "Apple", "red"), ("b", "Bread", "brown"), ("c", "Cheese", "yellow")]
+
+
+@pytest.fixture
+def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
+    with database(Runtime(), tmp_path_factory.mktemp("state")) as connection:
+        yield connection
+
+
+def rows(connection: duckdb.DuckDBPyConnection, view: str) -> list[tuple[Any, ...]]:
+    return connection.execute(f"FROM {view} ORDER BY row").fetchall()
+
+
+def read_all(source: Source, connection: duckdb.DuckDBPyConnection) -> None:
+    """What the stage does: rows are read, and can be found malformed, after the file was opened."""
+    landing = open_source(source, connection, source.path)
+    with readable(landing.interactions.path):
+        rows(connection, "interactions")
+
+
+def csv(header: str, data: list[tuple[Any, ...]], separator: str = ",") -> str:
+    return "\n".join([header, *(separator.join(map(str, row)) for row in data)]) + "\n"
+
+
+def jsonl(keys: str, data: list[tuple[Any, ...]]) -> str:
+    return "".join(json.dumps(dict(zip(keys.split(","), row, strict=True))) + "\n" for row in data)
+
+
+def write_parquet(path: Path, keys: str, data: list[tuple[Any, ...]]) -> None:
+    pq.write_table(pa.table(dict(zip(keys.split(","), map(list, zip(*data, strict=True)), strict=True))), path)
+
+
+def land(folder: Path, kind: str) -> None:
+    columns, item_columns = "user_id,item_id,timestamp", "item_id,title,text"
+    match kind:
+        case "parquet":
+            write_parquet(folder / "log.parquet", columns, EVENTS)
+            write_parquet(folder / "things.parquet", item_columns, ITEMS)
+        case "csv":
+            (folder / "log.csv").write_text(csv(columns, EVENTS))
+            (folder / "things.csv").write_text(csv(item_columns, ITEMS))
+        case "tsv with carriage returns":
+            (folder / "log.tsv").write_bytes(
+                csv("\t".join(columns.split(",")), EVENTS, "\t").replace("\n", "\r\n").encode()
+            )
+            (folder / "things.csv").write_text("\ufeff" + csv(item_columns, ITEMS))
+        case "csv.gz":
+            (folder / "log.csv.gz").write_bytes(gzip.compress(csv(columns, EVENTS).encode()))
+            (folder / "things.csv.gz").write_bytes(gzip.compress(csv(item_columns, ITEMS).encode()))
+        case "jsonl":
+            (folder / "log.jsonl").write_text(jsonl(columns, EVENTS))
+            (folder / "things.jsonl.gz").write_bytes(gzip.compress(jsonl(item_columns, ITEMS).encode()))
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv", "tsv with carriage returns", "csv.gz", "jsonl"])
+def test_every_format_gives_the_same_rows(kind: str, tmp_path: Path, connection: duckdb.DuckDBPyConnection) -> None:
+    land(tmp_path, kind)
+    landing = open_source(Source(kind="files", path=tmp_path), connection, tmp_path / "downloads")
+    assert landing.items is not None
+    start = datetime(2014, 5, 13, 16, 53, 20)
+    assert rows(connection, "interactions") == [
+        (row, user, item, start.replace(second=20 + row - 1)) for row, (user, item, _) in enumerate(EVENTS, 1)
+    ]
+    assert rows(connection, "items") == [
+        (r, i, title, f"{title}. {text}") for r, (i, title, text) in enumerate(ITEMS, 1)
+    ]
+    first = json.loads(rows(connection, "interaction_records")[0][1])
+    assert {key: str(value) for key, value in first.items()} == {
+        "user_id": "u1",
+        "item_id": "a",
+        "timestamp": "1400000000",
+    }
+
+
+def test_columns_are_mapped_and_lists_of_text_are_joined(tmp_path: Path, connection: duckdb.DuckDBPyConnection) -> None:
+    (tmp_path / "log.csv").write_text("who;what's that;when it was\n7;x;2014-01-01\n")
+    (tmp_path / "meta.jsonl").write_text('{"asin": "x", "na\\"me": null, "tags": ["red", "old"], "brand": " "}\n')
+    source = Source.model_validate(
+        {
+            "kind": "files",
+            "path": tmp_path,
+            "interactions": "log.csv",
+            "items": "meta.jsonl",
+            "interaction_columns": {"user": "who", "item": "what's that", "timestamp": "when it was"},
+            "item_columns": {"item": "asin", "title": 'na"me', "text": ["brand", "tags"]},
+        }
+    )
+    open_source(source, connection, tmp_path)
+    assert rows(connection, "interactions") == [(1, "7", "x", datetime(2014, 1, 1))]
+    assert rows(connection, "items") == [(1, "x", None, "red, old")]
+
+
+def test_missing_values_are_null_and_float_ids_are_whole_numbers(
+    tmp_path: Path, connection: duckdb.DuckDBPyConnection
+) -> None:
+    table = pa.table({"user_id": [196.0, None, float("nan")], "item_id": ["a", " ", None], "timestamp": [1, 2, None]})
+    pq.write_table(table, tmp_path / "log.parquet")
+    open_source(Source(kind="files", path=tmp_path), connection, tmp_path)
+    assert [row[1:3] for row in rows(connection, "interactions")] == [("196", "a"), (None, None), (None, None)]
+
+
+def test_rows_keep_the_order_of_a_file_that_several_threads_read(tmp_path: Path) -> None:
+    count = 300_000
+    with (tmp_path / "log.csv").open("w") as file:
+        file.write("user_id,item_id,timestamp\n")
+        file.writelines(f"u{row},i,{1_400_000_000 + row}\n" for row in range(1, count + 1))
+    with database(Runtime(threads=4), tmp_path / "state") as connection:
+        open_source(Source(kind="files", path=tmp_path), connection, tmp_path)
+        wrong = connection.execute("SELECT count(*) FROM interactions WHERE user_id <> 'u' || row").fetchall()
+        assert wrong == [(0,)]
+
+
+def test_without_a_file_that_fits_as_items_there_are_none(
+    tmp_path: Path, connection: duckdb.DuckDBPyConnection
+) -> None:
+    (tmp_path / "log.csv").write_text(csv("user_id,item_id,timestamp", EVENTS))
+    assert open_source(Source(kind="files", path=tmp_path), connection, tmp_path).items is None
+
+
+GOOD = "user_id,item_id,timestamp\nu,i,1\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("log.csv", "user_id,item,timestamp\nu,i,1\n", r"expected column 'item_id', found user_id, item, timestamp"),
+        ("log.jsonl", '{"user_id": 1}\n', r"expected column 'item_id', 'timestamp', found user_id"),
+        ("log.csv", "", r"log\.csv is empty"),
+        ("log.csv", "\n1,2,3\n", r"line 1: expected distinct column names"),
+        ("log.csv", GOOD + "u,i\n", r"line 3: expected Number of Columns: 3 Found: 2 in 'u,i'"),
+        ("log.csv", GOOD + 'u,"i,1\nu,i,2\n', r"line 3: value with unterminated quote found"),
+        ("log.csv", (GOOD + "u,\xe9,2\n").encode("latin-1"), r"line 3: expected UTF-8 text"),
+        ("log.csv", "us\xe9r,item_id,timestamp\n".encode("latin-1"), r"expected UTF-8 text, found byte 0xe9 in line 1"),
+        ("log.csv.gz", gzip.compress(GOOD.encode() * 9999)[:-20], r"log\.csv\.gz"),
+        ("log.csv.gz", GOOD, r"not a whole gzip file"),
+        (
+            "log.jsonl",
+            '{"user_id": 1, "item_id": 2, "timestamp": 3}\n{"user_id": 1,,}\n',
+            r"Malformed JSON in the file, at byte \d+ in row 2",
+        ),
+        ("log.jsonl", '{"user_id": "\xe9"}\n'.encode("latin-1"), r"save the file as UTF-8"),
+        ("log.parquet", b"PAR1 and then nothing", r"log\.parquet is not readable"),
+        ("log.xlsx", b"PK", r"expected a file that ends in one of \.parquet, \.csv"),
+    ],
+)
+def test_a_broken_file_is_told_in_one_line(
+    name: str, content: str | bytes, message: str, tmp_path: Path, connection: duckdb.DuckDBPyConnection
+) -> None:
+    (tmp_path / name).write_bytes(content.encode() if isinstance(content, str) else content)
+    source = Source(kind="files", path=tmp_path, interactions=name)
+    with pytest.raises(UserError, match=message) as caught:
+        read_all(source, connection)
+    assert "\n" not in str(caught.value)
+    assert name in str(caught.value)
+
+
+def test_a_truncated_parquet_file_is_refused(tmp_path: Path, connection: duckdb.DuckDBPyConnection) -> None:
+    path = tmp_path / "log.parquet"
+    write_parquet(path, "user_id,item_id,timestamp", EVENTS)
+    path.write_bytes(path.read_bytes()[:-50])
+    with pytest.raises(UserError, match=r"log\.parquet is not readable"):
+        open_source(Source(kind="files", path=tmp_path), connection, tmp_path)
+
+
+def test_a_column_of_the_wrong_type_is_named(tmp_path: Path, connection: duckdb.DuckDBPyConnection) -> None:
+    pq.write_table(pa.table({"user_id": [[1, 2]], "item_id": [1], "timestamp": [1]}), tmp_path / "log.parquet")
+    with pytest.raises(UserError, match=r"column 'user_id' has type .*\[\]: expected text or whole numbers"):
+        open_source(Source(kind="files", path=tmp_path), connection, tmp_path)
+
+
+def test_a_missing_folder_and_a_missing_file_are_named(tmp_path: Path, connection: duckdb.DuckDBPyConnection) -> None:
+    with pytest.raises(UserError, match=r"nowhere is not a folder"):
+        open_source(Source(kind="files", path=tmp_path / "nowhere"), connection, tmp_path)
+    with pytest.raises(UserError, match=r"log\.csv does not exist"):
+        open_source(Source(kind="files", path=tmp_path, interactions="log.csv"), connection, tmp_path)
+
+
+def test_two_files_that_fit_must_be_told_apart(tmp_path: Path, connection: duckdb.DuckDBPyConnection) -> None:
+    for name in ("one.csv", "two.csv"):
+        (tmp_path / name).write_text(GOOD)
+    with pytest.raises(UserError, match=r"\(one\.csv, two\.csv\); name one in source\.interactions"):
+        open_source(Source(kind="files", path=tmp_path), connection, tmp_path)
+
+
+def test_when_nothing_fits_the_columns_found_are_told(tmp_path: Path, connection: duckdb.DuckDBPyConnection) -> None:
+    (tmp_path / "log.csv").write_text("uid,iid,ts\n1,2,3\n")
+    with pytest.raises(
+        UserError, match=r"user_id, item_id, timestamp; log\.csv has uid, iid, ts; name file and columns"
+    ):
+        open_source(Source(kind="files", path=tmp_path), connection, tmp_path)
