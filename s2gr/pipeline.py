@@ -54,8 +54,12 @@ def run_all(params: Params, workspace: Workspace, until: str = STAGES[-1], force
                 continue
             log.info("%s: runs, because %s", stage, reason)
             _run(stage, params, workspace, now)
-            record(stage, now, workspace)
             ran.append(stage)
+            if fingerprint(stage, params, workspace).code == now.code:
+                record(stage, now, workspace)
+            else:
+                # Which code made the result can't be told: it is used, and made again next time.
+                log.warning("%s: its code changed while it ran; the next run will run it again", stage)
     return ran
 
 
@@ -74,8 +78,10 @@ def _run(stage: str, params: Params, workspace: Workspace, worked_from: Fingerpr
         return
 
     def verify() -> None:
-        if fingerprint(stage, params, workspace) != worked_from:
-            raise UserError("code or input changed while it ran; the outputs are as they were, run it again")
+        after = fingerprint(stage, params, workspace).inputs
+        changed = sorted(file for file in after if after[file] != worked_from.inputs.get(file))
+        if changed:
+            raise UserError(f"{changed[0]} changed while it ran; the outputs are as they were, run it again")
 
     try:
         execute(stage, params, workspace, verify)

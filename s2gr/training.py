@@ -170,7 +170,8 @@ class _Means:
 
 
 def _format(values: Mapping[str, float | Tensor]) -> str:
-    return ", ".join(f"{name} {float(value):.4g}" for name, value in values.items() if name != "epoch")
+    plain = {name: value.item() if isinstance(value, Tensor) else value for name, value in values.items()}
+    return ", ".join(f"{name} {value:.4g}" for name, value in plain.items() if name != "epoch")
 
 
 def _save(

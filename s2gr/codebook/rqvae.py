@@ -27,7 +27,7 @@ _KMEANS_ITERATIONS = 25
 
 def codebook_input(embeddings: FloatArray) -> Tensor:
     """Rows of unit norm ``[items, dim]``, scaled to unit variance a feature: losses then don't depend on the width."""
-    return torch.from_numpy(embeddings) * embeddings.shape[1] ** 0.5
+    return torch.from_numpy(embeddings * np.float32(embeddings.shape[1] ** 0.5))
 
 
 class RQVAE(nn.Module):

@@ -60,7 +60,8 @@ def _windows(offsets: IntArray, history: int, generator: np.random.Generator) ->
     lengths = np.diff(offsets)
     stride = max(1, history // 2)
     # The first window of a user ends `cut` targets in; a short sequence is one window.
-    cut = np.where(lengths - 1 > history, generator.integers(stride, 2 * stride + 1, len(lengths)), lengths - 1)
+    cut = generator.integers(stride, min(2 * stride, history) + 1, len(lengths))
+    cut = np.where(lengths - 1 > history, cut, lengths - 1)
     counts = np.where(lengths < 2, 0, 1 + -(-(lengths - 1 - cut) // stride))
     user = np.repeat(np.arange(len(lengths)), counts)
     index = np.arange(len(user)) - np.repeat(np.cumsum(counts) - counts, counts)

@@ -126,8 +126,23 @@ def test_source_that_changes_during_a_stage_is_refused(stages: Any) -> None:
     stages.during["events"] = lambda: Path("data/landing/new.csv").write_text("x")
     result = run()
     assert result.exit_code == 2
-    assert "error: events: code or input changed while it ran" in result.stderr
+    assert "error: events: data/landing/new.csv changed while it ran" in result.stderr
     assert not Path("w/data/events.parquet").exists()
+
+
+def test_code_that_changes_during_a_stage_makes_the_next_run_run_it_again(
+    stages: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = tmp_path / "package/content/stage.py"
+    module.parent.mkdir(parents=True)
+    module.write_text("a = 1")
+    monkeypatch.setattr(freshness, "PACKAGE", tmp_path / "package")
+    stages.during["content"] = lambda: module.write_text("a = 2")
+    assert run().exit_code == 0
+    # Even if the change is taken back: which code made the result can't be told.
+    module.write_text("a = 1")
+    del stages.during["content"]
+    assert "content" in again(stages)
 
 
 def test_stage_error_is_one_line_with_the_stages_name_and_no_traceback(stages: Any) -> None:

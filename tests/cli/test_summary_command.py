@@ -29,6 +29,7 @@ def test_summary_shows_rankings_sids_times_and_next_steps(evaluated: Workspace) 
         "graph walk, undirected ±3",
         "popularity",
         "S²GR against graph walk, whole catalogue: NDCG@10 +0.0100 [+0.0040, +0.0200], better",
+        "S²GR against graph walk, undirected ±3, without items already seen: NDCG@10 +0.0100 [+0.0040, +0.0200], can't",
         "utilisation",
         "items in shared SIDs: 12.3% before repair (largest group 4), 0.0% after; 88 moved",
         "reasoner",

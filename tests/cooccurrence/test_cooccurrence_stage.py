@@ -127,3 +127,19 @@ def test_a_missing_log_is_told(tmp_path: Path) -> None:
     workspace.events.unlink()
     with pytest.raises(UserError, match=r"events\.parquet is missing: run the stage that makes it first"):
         run(workspace)
+
+
+def test_a_damaged_log_is_told(tmp_path: Path) -> None:
+    workspace = prepare(tmp_path, [["a", "b"]])
+    whole = read_table(workspace.events)
+    write_table(whole.drop_columns(["split"]), workspace.events)
+    with pytest.raises(UserError, match=r"events\.parquet: expected column split, found user_id, item_id"):
+        run(workspace)
+    workspace.events.write_bytes(b"PAR1")
+    with pytest.raises(UserError, match=r"events\.parquet is not a readable Parquet file"):
+        run(workspace)
+
+
+def test_no_spill_folder_is_left_behind(tmp_path: Path) -> None:
+    run(workspace := prepare(tmp_path, [["a", "b"]]))
+    assert not list(workspace.state.glob("duckdb-*"))

@@ -120,7 +120,8 @@ def _land(folder: Path) -> None:
         with database(Params().runtime, ROOT / ".s2gr") as connection:
             open_source(Params().source.model_copy(update={"path": ROOT / "data/landing"}), connection, DOWNLOADS)
             interactions = connection.sql(
-                f"SELECT user_id, item_id, timestamp FROM interactions WHERE CAST(user_id AS INT) <= {USERS} ORDER BY row"
+                "SELECT user_id, item_id, timestamp FROM interactions "
+                f"WHERE CAST(user_id AS INT) <= {USERS} ORDER BY row"
             ).to_arrow_table()
             items = connection.sql("SELECT item_id, title, text FROM items ORDER BY row").to_arrow_table()
     except UserError:

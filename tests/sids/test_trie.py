@@ -1,0 +1,47 @@
+"""The trie holds exactly the items' codes."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from s2gr.errors import UserError
+from s2gr.sids.trie import build_trie, read_sids
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.sets(st.tuples(*[st.integers(0, 3)] * 3), min_size=1, max_size=40), st.randoms(use_true_random=False))
+def test_every_path_leads_to_its_item_and_no_other_exists(rows: set[tuple[int, ...]], shuffle) -> None:
+    ordered = sorted(rows)
+    shuffle.shuffle(ordered)
+    codes = np.array(ordered)
+    trie = build_trie(codes, 4)
+    found = {}
+    for path in np.ndindex(4, 4, 4):
+        node = 0
+        for level, code in enumerate(path):
+            node = int(trie.children[level][node, code])
+            if node < 0:
+                break
+        else:
+            found[path] = int(trie.leaf_item[node])
+    assert found == {tuple(row): index for index, row in enumerate(codes.tolist())}
+
+
+def test_a_shared_semantic_id_is_refused_naming_both_items(tmp_path: Path) -> None:
+    table = pa.table({"item_id": ["a", "b", "c"], "code_1": [1, 2, 1], "code_2": [3, 3, 3]})
+    pq.write_table(table, tmp_path / "sids.parquet")
+    with pytest.raises(UserError, match=r"items a and c share the semantic ID \[1, 3\]"):
+        read_sids(tmp_path / "sids.parquet")
+
+
+def test_levels_are_read_in_numeric_order(tmp_path: Path) -> None:
+    names = [f"code_{level}" for level in (2, 10, 1)]
+    pq.write_table(
+        pa.table({"item_id": ["a"], **dict(zip(names, [[2], [10], [1]], strict=True))}), tmp_path / "s.parquet"
+    )
+    assert read_sids(tmp_path / "s.parquet").codes.tolist() == [[1, 2, 10]]
