@@ -27,13 +27,13 @@ def describe(project: Project, stage: Stage) -> dict[str, Any]:
         entries[f"rows: {Path(path).stem}"] = rows
         if position == 0:
             entries["dagster/row_count"] = rows
-    for path in stage.metrics:
-        if (project.root / path).exists():
-            entries |= _figures(json.loads((project.root / path).read_text(encoding="utf-8")))
     for path in stage.outs:
         drawn = picture(project.root / path)
         if drawn is not None:
             entries[Path(path).stem.replace("_", " ")] = dg.MetadataValue.md(f"![{Path(path).stem}]({drawn})")
+    for path in stage.metrics:
+        if (project.root / path).exists():
+            entries |= _figures(json.loads((project.root / path).read_text(encoding="utf-8")))
     return entries
 
 

@@ -102,11 +102,11 @@ def run_stage(
 def reported_materialization(project: Project, stage: Stage) -> dg.AssetMaterialization:
     """What a run at a terminal left in dvc.lock, as the materialisation that Dagster did not see."""
     ingredients = project.recorded_ingredients(stage.name)
-    inputs = {
-        f"dagster/input_data_version/{name}": version
-        for name in project.upstream(stage)
-        if (version := project.recorded_data_version(name))
-    }
+    inputs: dict[str, str] = {}
+    for name in project.upstream(stage):
+        # Both tags, or Dagster takes the input for a new one. No event is named: it may be reported together with this.
+        inputs[f"dagster/input_data_version/{name}"] = project.recorded_data_version(name) or "none"
+        inputs[f"dagster/input_event_pointer/{name}"] = "NULL"
     return dg.AssetMaterialization(
         asset_key=stage.name,
         description="reported from dvc.lock: run by `dvc repro` at a terminal",

@@ -51,8 +51,8 @@ echo "$venv" >"$venv/.s2gr-home"
 torch=$(sed -n 's/^ *"\(torch==[^"]*\)".*/\1/p' pyproject.toml)
 echo "Installing $lock, $torch and the project into .venv: some minutes the first time"
 export PIP_DISABLE_PIP_VERSION_CHECK=1
-"$venv/bin/python" -m pip install --quiet --no-deps -r "$lock"
-"$venv/bin/python" -m pip install --quiet "$torch"
-"$venv/bin/python" -m pip install --quiet --no-deps -e .
+"$venv/bin/python" -m pip install -qq --no-deps -r "$lock"
+"$venv/bin/python" -m pip install -qq "$torch"
+"$venv/bin/python" -m pip install -qq --no-deps -e .
 
 echo "$wanted" >"$venv/.s2gr-$group"

@@ -16,7 +16,7 @@ IN_PROGRESS = [
 
 @dg.sensor(
     name="dvc_lock",
-    minimum_interval_seconds=30,
+    minimum_interval_seconds=10,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Compares dvc.lock with the last materialisations and reports what ran at a terminal.",
 )

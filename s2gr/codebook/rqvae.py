@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from s2gr.codebook.quantizer import ResidualQuantizer, commitment_loss, uniformity_loss
-from s2gr.embeddings import FloatArray
+from s2gr.embeddings import Matrix
 from s2gr.errors import UserError
 from s2gr.params import Codebook
 from s2gr.workspace import read_json, write_json
@@ -25,7 +26,7 @@ _KMEANS_ROWS = 65_536
 _KMEANS_ITERATIONS = 25
 
 
-def codebook_input(embeddings: FloatArray) -> Tensor:
+def codebook_input(embeddings: Matrix) -> Tensor:
     """Rows of unit norm ``[items, dim]``, scaled to unit variance a feature: losses then don't depend on the width."""
     return torch.from_numpy(embeddings * np.float32(embeddings.shape[1] ** 0.5))
 
@@ -111,14 +112,14 @@ class RQVAE(nn.Module):
 
 def _mlp(widths: Sequence[int]) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for index, (inner, outer) in enumerate(zip(widths, widths[1:], strict=False)):
+    for index, (inner, outer) in enumerate(itertools.pairwise(widths)):
         layers.append(nn.Linear(inner, outer))
         if index < len(widths) - 2:
             layers.append(nn.ReLU())
     return nn.Sequential(*layers)
 
 
-def _kmeans(rows: FloatArray, codes: int, seed: int) -> FloatArray:
+def _kmeans(rows: Matrix, codes: int, seed: int) -> Matrix:
     distinct = np.unique(rows, axis=0)
     if len(distinct) <= codes:
         generator = np.random.default_rng(seed)
@@ -129,5 +130,5 @@ def _kmeans(rows: FloatArray, codes: int, seed: int) -> FloatArray:
     # One thread: the order in which several add up their partial sums is not fixed, hence neither are the bytes.
     with threadpool_limits(1):
         fitted = KMeans(codes, n_init=1, max_iter=_KMEANS_ITERATIONS, random_state=seed).fit(rows)
-    centres: FloatArray = fitted.cluster_centers_.astype(np.float32)
+    centres: Matrix = fitted.cluster_centers_.astype(np.float32)
     return centres

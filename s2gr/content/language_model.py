@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from s2gr.console import progress
-from s2gr.content.embeddings import Matrix, has_direction, unit_rows
+from s2gr.embeddings import Matrix, has_direction, unit_rows
 from s2gr.errors import UserError
 from s2gr.params import Runtime
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from s2gr.content.embeddings import Matrix, has_direction, unit_rows
+from s2gr.embeddings import Matrix, has_direction, unit_rows
 from s2gr.errors import UserError
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from s2gr.content.embeddings import embedding_table
 from s2gr.content.precomputed import load_embeddings
+from s2gr.embeddings import embedding_table
 from s2gr.params import Params
 from s2gr.stage import Metrics
 from s2gr.workspace import Workspace, read_table, write_table

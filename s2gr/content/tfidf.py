@@ -11,7 +11,7 @@ import numpy.typing as npt
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from s2gr.content.embeddings import Matrix, has_direction, unit_rows
+from s2gr.embeddings import Matrix, has_direction, unit_rows
 from s2gr.errors import UserError
 
 # A term of one item only tells nothing about another, unless there are hardly any items.

@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from s2gr.content.embeddings import embedding_matrix, embedding_table, has_direction, unit_rows
 from s2gr.cooccurrence.propagation import Matrix, propagate, symmetric_adjacency
 from s2gr.database import database, literal, readable_artefact, sql
+from s2gr.embeddings import embedding_matrix, embedding_table, has_direction, unit_rows
 from s2gr.errors import UserError
 from s2gr.params import Params, Runtime
 from s2gr.stage import Metrics

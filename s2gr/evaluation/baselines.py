@@ -9,8 +9,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from s2gr.cases import Cases
 from s2gr.evaluation.metrics import Ranks, ranks_by_score
-from s2gr.evaluation.protocol import Cases
 from s2gr.sequences import Sequences
 
 

@@ -10,11 +10,11 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from s2gr.cases import Cases, build_cases
 from s2gr.console import log, progress
 from s2gr.errors import UserError
 from s2gr.evaluation.baselines import Popularity, RankPair, Scorer, rank_targets
 from s2gr.evaluation.metrics import Ranks, gains, ranks_in_list, summarise
-from s2gr.evaluation.protocol import Cases, build_cases
 from s2gr.evaluation.significance import compare
 from s2gr.params import Evaluation, Params
 from s2gr.reasoner.recommender import Recommender

@@ -1,15 +1,18 @@
-"""One score from three sources: the SID beam, the interest vector v_g, and the co-occurrence walk.
+"""One score from four sources: the SID beam, the interest vector v_g, and two walks over co-occurrence counts.
 
-    score(item) = w_sid · p_sid(item) + w_interest · p_interest(item) + w_walk · p_walk(item)
+    score(item) = Σ_source w_source · p_source(item)
 
-a mixture of three distributions over the catalogue. ``p_sid`` is 0 outside the beam, whose least probable item bounds
-what is left out. The weights are chosen on validation. The paper ranks by the beam alone (``ranking: beam``).
+a mixture of distributions over the catalogue. ``p_sid`` is 0 outside the beam, whose least probable item bounds what is
+left out. The weights are chosen on validation, once for ranking the whole catalogue and once for ranking what the user
+has not seen: repeats are most of what the directed walk knows. The paper ranks by the beam alone (``ranking: beam``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, astuple, dataclass
+from itertools import product
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,21 +26,43 @@ _STEPS = 10
 
 @dataclass(frozen=True)
 class Weights:
-    sid: float
-    interest: float
-    walk: float
+    """Of each source; they sum to one."""
+
+    sid: float = 1.0
+    interest: float = 0.0
+    walk: float = 0.0
+    walk_undirected: float = 0.0
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """The weights with and without the items that the user has seen."""
+
+    everything: Weights = Weights()
+    unseen: Weights = Weights()
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @staticmethod
+    def of(told: dict[str, dict[str, float]]) -> Fusion:
+        return Fusion(Weights(**told["everything"]), Weights(**told["unseen"]))
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the three sources say of every item, for a batch of users: float32 ``[B, items]`` each, rows sum to ≤ 1."""
+    """What the sources say of every item, for a batch of users: float32 ``[B, items]`` each, rows sum to ≤ 1."""
 
     sid: Tensor
     interest: Tensor
     walk: Tensor
+    walk_undirected: Tensor
 
     def fused(self, weights: Weights) -> Tensor:
-        return weights.sid * self.sid + weights.interest * self.interest + weights.walk * self.walk
+        """The mixture, ``[B, items]``."""
+        sources = (self.sid, self.interest, self.walk, self.walk_undirected)
+        parts = [weight * source for weight, source in zip(astuple(weights), sources, strict=True) if weight]
+        return torch.stack(parts).sum(0) if len(parts) > 1 else parts[0]
 
 
 def beam_probabilities(beam: Beam, items: int) -> Tensor:
@@ -53,25 +78,56 @@ def as_distribution(scores: np.ndarray) -> Tensor:
     return tensor / tensor.sum(1, keepdim=True).clamp_min(1e-12)
 
 
-def target_ranks(scores: Tensor, targets: Tensor) -> Tensor:
-    """How many items score above the target, plus those that tie with it and come first: int64 ``[B]``."""
-    own = scores.gather(1, targets[:, None])
-    earlier = torch.arange(scores.shape[1], device=scores.device) < targets[:, None]
-    return ((scores > own) | ((scores == own) & earlier)).sum(1)
+def ndcg_sum(scores: Tensor, targets: Tensor, k: int = 10) -> float:
+    """Σ NDCG@k over a batch of scores ``[B, items]``, equal scores by item; a target that scores 0 is not ranked."""
+    return _gain(scores, torch.arange(scores.shape[1], device=scores.device), targets[:, None], k)
 
 
-def choose_weights(batches: Iterable[tuple[Evidence, Tensor]]) -> tuple[Weights, float]:
-    """The weights on the simplex's grid with the best NDCG@10 on ``(evidence, targets)`` batches, and that NDCG@10."""
-    grid = [
-        Weights(sid / _STEPS, interest / _STEPS, (_STEPS - sid - interest) / _STEPS)
-        for sid in range(_STEPS + 1)
-        for interest in range(_STEPS + 1 - sid)
-    ]
-    gains, users = torch.zeros(len(grid), dtype=torch.float64), 0
-    for evidence, targets in batches:
-        users += len(targets)
-        for index, weights in enumerate(grid):
-            ranks = target_ranks(evidence.fused(weights), targets)
-            gains[index] += (1 / torch.log2(ranks.double() + 2))[ranks < 10].sum().cpu()
-    best = int(gains.argmax())
-    return grid[best], float(gains[best]) / max(users, 1)
+def _gain(scores: Tensor, items: Tensor, target: Tensor, k: int) -> float:
+    """The same where column c is ``items[..., c]``; ``target`` ``[B, 1]`` is one of them."""
+    own = scores.masked_fill(items != target, -torch.inf).amax(1, keepdim=True)
+    ranks = ((scores > own) | ((scores == own) & (items < target))).sum(1)
+    ranked = (ranks < k) & (own[:, 0] > 0)
+    return float((1 / torch.log2(ranks[ranked].double() + 2)).sum())
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The items of a batch that can be among the ten best of a mixture, and what each source says of them."""
+
+    evidence: Evidence  # [B, M]
+    items: Tensor  # int64 [B, M], distinct in a row but for columns that every source scores −1
+    targets: Tensor  # int64 [B]
+
+
+def candidates(evidence: Evidence, targets: Tensor, excluded: Tensor | None, top: int = 64) -> Candidates:
+    """The target and the best ``top`` items of each source, which is all that the choice of weights looks at."""
+    sources = [evidence.sid, evidence.interest, evidence.walk, evidence.walk_undirected]
+    if excluded is not None:
+        sources = [source.masked_fill(excluded, 0.0) for source in sources]
+    best = [source.topk(min(top, source.shape[1]), dim=1).indices for source in sources]
+    items = torch.cat([targets[:, None], *best], 1)
+    # An item that two sources bring counts once: its later columns score −1.
+    ordered, order = items.sort(dim=1, stable=True)
+    repeated = torch.zeros_like(items, dtype=torch.bool)
+    repeated.scatter_(1, order[:, 1:], ordered[:, 1:] == ordered[:, :-1])
+    kept = [source.gather(1, items).masked_fill(repeated, -1.0) for source in sources]
+    return Candidates(Evidence(*kept), items, targets)
+
+
+def choose_weights(batches: Sequence[Candidates]) -> tuple[Weights, float]:
+    """The weights on the simplex's grid with the best NDCG@10, and that NDCG@10."""
+    users = sum(len(batch.targets) for batch in batches)
+    best, best_gain = Weights(), -1.0
+    for weights in _grid():
+        gain = sum(_gain(batch.evidence.fused(weights), batch.items, batch.targets[:, None], 10) for batch in batches)
+        if gain > best_gain:
+            best, best_gain = weights, gain
+    return best, best_gain / max(users, 1)
+
+
+def _grid() -> Iterator[Weights]:
+    for sid, interest, walk in product(range(_STEPS + 1), repeat=3):
+        rest = _STEPS - sid - interest - walk
+        if rest >= 0:
+            yield Weights(sid / _STEPS, interest / _STEPS, walk / _STEPS, rest / _STEPS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +14,9 @@ from torch import Tensor
 from s2gr.errors import UserError
 from s2gr.params import Params, Reasoner
 from s2gr.reasoner.decoding import Beam, Constraint, beam_search
-from s2gr.reasoner.fusion import Evidence, Weights, as_distribution, beam_probabilities
+from s2gr.reasoner.fusion import Evidence, Fusion, as_distribution, beam_probabilities
 from s2gr.reasoner.model import S2GR, Catalogue, Memory
-from s2gr.sequences import load_sequences
+from s2gr.sequences import Sequences, load_sequences
 from s2gr.sids.trie import SemanticIds, build_trie, read_sids
 from s2gr.walk import GraphWalk
 from s2gr.workspace import Workspace, read_json, write_json
@@ -33,11 +33,19 @@ class Ranking:
 
 
 class Recommender:
-    """Ranks by the SID beam alone (``beam``), or by beam, interest vector and walk together (``fused``)."""
+    """Ranks by the SID beam alone (``beam``), or by beam, interest vector and walks together (``fused``).
 
-    def __init__(self, model: S2GR, sids: SemanticIds, walk: GraphWalk, weights: Weights, device: torch.device) -> None:
+    Args:
+        training: the training events, for the walks.
+        fusion: the weights of the sources.
+    """
+
+    def __init__(
+        self, model: S2GR, sids: SemanticIds, training: Sequences, fusion: Fusion, device: torch.device
+    ) -> None:
         self.model = model.to(device).eval()
-        self.sids, self.walk, self.weights, self.device = sids, walk, weights, device
+        self.sids, self.fusion, self.device = sids, fusion, device
+        self.walk, self.walk_undirected = GraphWalk(training), GraphWalk(training, "undirected")
         self.constraint = Constraint.of(build_trie(sids.codes, model.code_table.shape[1]), device)
 
     @property
@@ -63,12 +71,13 @@ class Recommender:
             exclude: for each user the items that are not to be found.
             ranking: ``beam`` or ``fused``; the model's own setting if None.
         """
-        excluded = self._excluded(exclude, len(histories))
+        excluded = self.excluded(exclude) if exclude is not None else None
         memory = self.encode(histories, lengths)
         found = beam_search(self.model, memory, self.constraint, max(beam, k), excluded)
         if (ranking or self.model.params.ranking) == "beam":
             return Ranking(found.items[:, :k].cpu().numpy(), found.scores[:, :k].cpu().numpy())
-        scores = self.evidence(memory, found, histories, lengths).fused(self.weights)
+        weights = self.fusion.everything if excluded is None else self.fusion.unseen
+        scores = self.evidence(memory, found, histories, lengths).fused(weights)
         if excluded is not None:
             scores = scores.masked_fill(excluded, -torch.inf)
         top = scores.topk(min(k, scores.shape[1]), dim=1)
@@ -87,16 +96,16 @@ class Recommender:
         return self.model.encode(items, position)
 
     def evidence(self, memory: Memory, beam: Beam, histories: IntArray, lengths: IntArray) -> Evidence:
-        """The three distributions over the catalogue that are fused."""
+        """The distributions over the catalogue that are fused."""
         interest = self.model.interest(memory)[:, 0] @ self.model.item_vectors().T
-        walk = as_distribution(self.walk.scores(histories, lengths)).to(self.device)
-        return Evidence(beam_probabilities(beam, len(self.item_ids)), interest.float().softmax(-1), walk)
+        walks = (as_distribution(walk.scores(histories, lengths)) for walk in (self.walk, self.walk_undirected))
+        sid = beam_probabilities(beam, len(self.item_ids))
+        return Evidence(sid, interest.float().softmax(-1), *(walk.to(self.device) for walk in walks))
 
-    def _excluded(self, exclude: list[IntArray] | None, users: int) -> Tensor | None:
-        if exclude is None:
-            return None
-        mask = torch.zeros(users, len(self.item_ids), dtype=torch.bool)
-        rows = np.repeat(np.arange(users), [len(items) for items in exclude])
+    def excluded(self, exclude: list[IntArray]) -> Tensor:
+        """Bool ``[B, items]`` of each user's excluded items."""
+        mask = torch.zeros(len(exclude), len(self.item_ids), dtype=torch.bool)
+        rows = np.repeat(np.arange(len(exclude)), [len(items) for items in exclude])
         mask[torch.from_numpy(rows), torch.from_numpy(np.concatenate(exclude).astype(np.int64))] = True
         return mask.to(self.device)
 
@@ -108,7 +117,7 @@ class Recommender:
         config = {
             "reasoner": self.model.params.model_dump(),
             "codes_per_level": self.model.code_table.shape[1],
-            "fusion": asdict(self.weights),
+            "fusion": self.fusion.as_dict(),
         }
         write_json(config, folder / "config.json")
 
@@ -131,4 +140,4 @@ class Recommender:
         training = load_sequences(workspace.events, workspace.items).training()
         use_cuda = params.runtime.device != "cpu" and torch.cuda.is_available()
         device = torch.device("cuda" if use_cuda else "cpu")
-        return Recommender(model, sids, GraphWalk(training), Weights(**config["fusion"]), device)
+        return Recommender(model, sids, training, Fusion.of(config["fusion"]), device)

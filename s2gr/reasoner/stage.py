@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from s2gr.errors import UserError
 from s2gr.params import Params
 from s2gr.reasoner.batches import packed_batches
 from s2gr.reasoner.decoding import beam_search
-from s2gr.reasoner.fusion import Weights, choose_weights, target_ranks
+from s2gr.reasoner.fusion import Evidence, Fusion, Weights, candidates, choose_weights, ndcg_sum
 from s2gr.reasoner.model import S2GR, Catalogue
 from s2gr.reasoner.objective import Objective
 from s2gr.reasoner.recommender import Recommender
@@ -25,7 +26,6 @@ from s2gr.sequences import load_sequences
 from s2gr.sids.trie import read_sids
 from s2gr.stage import Metrics
 from s2gr.training import Plan, Row, fit, parameter_groups, warmup_cosine, write_curve
-from s2gr.walk import GraphWalk
 from s2gr.workspace import Workspace
 
 # Beam and batch of the validation after each epoch.
@@ -45,12 +45,9 @@ def run(params: Params, inputs: Workspace, outputs: Workspace) -> Metrics:
     catalogue = build_catalogue(RQVAE.load(inputs.codebook).quantizer.vectors.detach(), sids.codes, params)
     fabric = start_fabric(params.runtime)
     objective = Objective(S2GR(section, catalogue), section)
-    walk = GraphWalk(training)
     cases = build_cases(sequences, "validation", section.history).sample(section.validation_users, params.runtime.seed)
 
-    def validate() -> Row:
-        recommender = Recommender(objective.model, sids, walk, Weights(1, 0, 0), fabric.device)
-        return _validate(recommender, cases)[1]
+    recommender = Recommender(objective.model, sids, training, Fusion(), fabric.device)
 
     plan = Plan(
         description="reasoner",
@@ -58,7 +55,7 @@ def run(params: Params, inputs: Workspace, outputs: Workspace) -> Metrics:
         batches=lambda epoch: packed_batches(
             training, section.history, section.batch_size, params.runtime.seed * 1_000_003 + epoch
         ),
-        validate=validate,
+        validate=lambda: validate(recommender, cases),
         criterion="ndcg@10" if section.ranking == "fused" else "ndcg@10_beam",
         patience=section.patience,
         gradient_clip=section.gradient_clip,
@@ -73,8 +70,7 @@ def run(params: Params, inputs: Workspace, outputs: Workspace) -> Metrics:
     checkpoint = inputs.state / "checkpoints/reasoner.safetensors"
     rows = fit(fabric, objective, optimizer, plan, checkpoint, digest.hexdigest())
 
-    recommender = Recommender(objective.model, sids, walk, Weights(1, 0, 0), fabric.device)
-    recommender.weights, scores = _validate(recommender, cases)
+    recommender.fusion, scores = choose_fusion(recommender, cases)
     recommender.save(outputs.reasoner)
     write_curve(rows, outputs.plot("reasoner_curve"))
     return {
@@ -82,8 +78,8 @@ def run(params: Params, inputs: Workspace, outputs: Workspace) -> Metrics:
         "targets": targets,
         "epochs": len(rows),
         "loss": round(rows[-1]["loss"], 6),
-        "validation": {name: round(value, 6) for name, value in scores.items()},
-        "fusion": vars(recommender.weights) if section.ranking == "fused" else vars(Weights(1, 0, 0)),
+        "validation": {name: round(value, 6) for name, value in (validate(recommender, cases) | scores).items()},
+        "fusion": recommender.fusion.as_dict(),
     }
 
 
@@ -100,17 +96,33 @@ def build_catalogue(vectors: Tensor, codes: np.ndarray, params: Params) -> Catal
 
 
 @torch.no_grad()
-def _validate(recommender: Recommender, cases: Cases) -> tuple[Weights, Row]:
-    """The best fusion weights on validation, and NDCG@10 of the fusion and of the beam alone."""
-    evidence, gain = [], 0.0
+def validate(recommender: Recommender, cases: Cases) -> Row:
+    """Validation NDCG@10 of the network's two rankings, the SID beam and v_g, and of their equal mixture."""
+    gains = {"ndcg@10": 0.0, "ndcg@10_beam": 0.0, "ndcg@10_interest": 0.0}
+    for found, targets, _ in _evidence(recommender, cases):
+        gains["ndcg@10"] += ndcg_sum(found.fused(Weights(0.5, 0.5)), targets)
+        gains["ndcg@10_beam"] += ndcg_sum(found.sid, targets)
+        gains["ndcg@10_interest"] += ndcg_sum(found.interest, targets)
+    return {name: gain / len(cases) for name, gain in gains.items()}
+
+
+@torch.no_grad()
+def choose_fusion(recommender: Recommender, cases: Cases) -> tuple[Fusion, Row]:
+    """The fusion weights with the best validation NDCG@10, with and without seen items, and these NDCG@10."""
+    everything, unseen = [], []
+    for found, targets, excluded in _evidence(recommender, cases):
+        everything.append(candidates(found, targets, None))
+        # A repeated target can't be found once the seen items are left out: a miss for every weight alike.
+        unseen.append(candidates(found, targets, excluded))
+    weights, score = choose_weights(everything)
+    weights_unseen, score_unseen = choose_weights(unseen)
+    return Fusion(weights, weights_unseen), {"ndcg@10_fused": score, "ndcg@10_fused_unseen": score_unseen}
+
+
+def _evidence(recommender: Recommender, cases: Cases) -> Iterator[tuple[Evidence, Tensor, Tensor]]:
+    """For each batch of cases: the evidence, the targets, and which items the users have seen."""
     for batch in cases.batches(_USERS):
         memory = recommender.encode(batch.histories, batch.lengths)
         beam = beam_search(recommender.model, memory, recommender.constraint, _BEAM)
         found = recommender.evidence(memory, beam, batch.histories, batch.lengths)
-        targets = torch.from_numpy(batch.targets).to(recommender.device)
-        evidence.append((found, targets))
-        ranks = target_ranks(found.sid, targets)
-        hit = (ranks < 10) & (found.sid.gather(1, targets[:, None])[:, 0] > 0)
-        gain += float((1 / torch.log2(ranks.double() + 2))[hit].sum())
-    weights, fused = choose_weights(evidence)
-    return weights, {"ndcg@10": fused, "ndcg@10_beam": gain / len(cases)}
+        yield found, torch.from_numpy(batch.targets).to(recommender.device), recommender.excluded(batch.seen())

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
-from s2gr.embeddings import FloatArray
+from s2gr.embeddings import Matrix
 from s2gr.errors import UserError
 
 IntArray = npt.NDArray[np.int64]
@@ -32,7 +32,7 @@ class Assignment:
     extra_distance: float  # mean squared latent distance added to a moved item
 
 
-def assign(latent: FloatArray, nearest: IntArray, vectors: FloatArray) -> Assignment:
+def assign(latent: Matrix, nearest: IntArray, vectors: Matrix) -> Assignment:
     """Turn nearest codes into unique ones.
 
     Args:
@@ -67,7 +67,7 @@ def prefix_ids(codes: IntArray, size: int) -> IntArray:
     return numbers
 
 
-def _reroute(latent: FloatArray, codes: IntArray, vectors: FloatArray) -> int:
+def _reroute(latent: Matrix, codes: IntArray, vectors: Matrix) -> int:
     """Empty overfull prefixes in place, each item to the nearest prefix with room; how many items moved."""
     size = vectors.shape[1]
     numbers = prefix_ids(codes[:, :-1], size)
@@ -92,9 +92,7 @@ def _reroute(latent: FloatArray, codes: IntArray, vectors: FloatArray) -> int:
     return rerouted
 
 
-def _nearest_with_room(
-    point: FloatArray, number: int, occupied: dict[int, int], vectors: FloatArray
-) -> tuple[float, int]:
+def _nearest_with_room(point: Matrix, number: int, occupied: dict[int, int], vectors: Matrix) -> tuple[float, int]:
     """The nearest prefix with room, among those that share most of ``number``'s digits: distance and prefix."""
     levels, size, _ = vectors.shape
     for free in range(1, levels):
@@ -118,23 +116,23 @@ def _digits(numbers: IntArray, size: int, count: int) -> IntArray:
     return digits
 
 
-def _prefix_distances(points: FloatArray, numbers: IntArray, vectors: FloatArray) -> FloatArray:
+def _prefix_distances(points: Matrix, numbers: IntArray, vectors: Matrix) -> Matrix:
     digits = _digits(numbers, vectors.shape[1], len(vectors) - 1)
     sums = vectors[np.arange(len(vectors) - 1), digits].sum(1)
     return _pairwise(points, sums)
 
 
-def _last_distances(points: FloatArray, codes: IntArray, vectors: FloatArray) -> FloatArray:
+def _last_distances(points: Matrix, codes: IntArray, vectors: Matrix) -> Matrix:
     """Squared distance of each item's last residual to every last code: ``[items, K]``."""
     prefix = vectors[np.arange(len(vectors) - 1), codes[:, :-1]].sum(1)
     return _pairwise(points - prefix, vectors[-1])
 
 
-def _pairwise(rows: FloatArray, columns: FloatArray) -> FloatArray:
-    distances: FloatArray = (rows**2).sum(1)[:, None] - 2 * rows @ columns.T + (columns**2).sum(1)
+def _pairwise(rows: Matrix, columns: Matrix) -> Matrix:
+    distances: Matrix = (rows**2).sum(1)[:, None] - 2 * rows @ columns.T + (columns**2).sum(1)
     return distances
 
 
-def _error(latent: FloatArray, codes: IntArray, vectors: FloatArray) -> FloatArray:
-    error: FloatArray = ((latent - vectors[np.arange(len(vectors)), codes].sum(1)) ** 2).sum(1)
+def _error(latent: Matrix, codes: IntArray, vectors: Matrix) -> Matrix:
+    error: Matrix = ((latent - vectors[np.arange(len(vectors)), codes].sum(1)) ** 2).sum(1)
     return error

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from s2gr.content.embeddings import embedding_matrix
+from s2gr.embeddings import embedding_matrix
 from s2gr.errors import UserError
 from s2gr.params import Params
 from s2gr.stage import execute

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from s2gr.content.embeddings import embedding_matrix, embedding_table
+from s2gr.embeddings import embedding_matrix, embedding_table
 from s2gr.errors import UserError
 from s2gr.params import Params
 from s2gr.stage import execute

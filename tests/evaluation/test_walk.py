@@ -94,9 +94,9 @@ def test_directed_walk_reproduces_its_known_figures_on_beauty() -> None:
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
+    from s2gr.cases import build_cases
     from s2gr.evaluation.baselines import rank_targets
     from s2gr.evaluation.metrics import summarise
-    from s2gr.evaluation.protocol import build_cases
 
     table = pq.read_table(SHARED / "interactions.parquet", columns=["user_id", "item_id", "position"])
     table = table.take(pc.sort_indices(table, [("user_id", "ascending"), ("position", "ascending")]))

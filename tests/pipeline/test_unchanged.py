@@ -53,5 +53,5 @@ def test_its_own_section_may_not_change_and_another_stages_may(package: Path) ->
     file.write_text("reasoner: {epochs: 3}\nevaluation: {bootstrap: 300}\n", encoding="utf-8")
     verify()
     file.write_text("reasoner: {epochs: 4}\nevaluation: {bootstrap: 300}\n", encoding="utf-8")
-    with pytest.raises(UserError, match="section `reasoner` of .*params.yaml changed while the stage ran"):
+    with pytest.raises(UserError, match=r"section `reasoner` of .*params.yaml changed while the stage ran"):
         verify()

@@ -1,5 +1,7 @@
 """One packed pass is the same as one pass per prefix, in value and in gradient."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -80,7 +82,7 @@ def test_every_training_target_comes_once_per_epoch(sequences: Sequences, histor
     expected = []
     for user in range(sequences.n_users):
         own = sequences.items[sequences.offsets[user] : sequences.offsets[user + 1]].tolist()
-        expected += list(zip(own, own[1:], strict=False))
+        expected += list(itertools.pairwise(own))
     assert sorted(found) == sorted(expected)
 
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from s2gr.cases import Cases, build_cases
 from s2gr.errors import UserError
-from s2gr.evaluation.protocol import Cases, build_cases
 from s2gr.sequences import load_sequences
 from s2gr.workspace import Workspace
 
