@@ -36,7 +36,7 @@ lint: install-dev ## style and types
 
 ui: install ## open Dagster on http://127.0.0.1:3000
 	@mkdir -p .dagster && cp orchestration/dagster.yaml .dagster/dagster.yaml
-	@$(IN_VENV) DAGSTER_HOME="$(CURDIR)/.dagster" dg dev --host 127.0.0.1 --port 3000
+	@exec env $(IN_VENV) DAGSTER_HOME="$(CURDIR)/.dagster" dg dev --host 127.0.0.1 --port 3000
 
 lock: ## resolve pyproject.toml into the lock files anew
 	@PYTHON="$(PYTHON)" sh scripts/lock.sh

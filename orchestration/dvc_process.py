@@ -45,36 +45,38 @@ def repro(stage: str, force: bool, transcript: Path) -> int:
 
 
 def _attempt(command: list[str], transcript: Path) -> int:
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    with (
-        transcript.open("w", encoding="utf-8") as file,
-        subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            env=environment,
-            start_new_session=True,
-        ) as process,
-    ):
+    started: list[subprocess.Popen[str]] = []
 
-        def pass_on(number: int, frame: FrameType | None) -> None:
-            os.killpg(process.pid, number)
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        if not started:
+            sys.exit(128 + number)
+        os.killpg(started[0].pid, number)
 
-        previous = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
+    # Before the start: what a process ignores, as one in the background of a script does, its children ignore too;
+    # what it handles, they have by default.
+    previous = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with transcript.open("w", encoding="utf-8") as file:
+            process = subprocess.Popen(
+                command,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                encoding="utf-8",
+                errors="replace",
+                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                start_new_session=True,
+            )
+            started.append(process)
             assert process.stdout is not None
             for line in process.stdout:
                 file.write(line)
                 file.flush()
                 print(line, end="", flush=True)
-        finally:
-            code = process.wait()
-            for number, handler in previous.items():
-                signal.signal(number, handler)
-    return code
+            return process.wait()
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def _tell_dagster(said: str) -> None:

@@ -130,16 +130,16 @@ class Reasoner(Section):
     thinking: Literal["none", "stepwise"] = "stepwise"
     dim: Annotated[int, Field(ge=8)] = 128
     heads: Count = 4
-    feed_forward: Count = 512
+    feed_forward: Count = 256
     encoder_layers: Count = 2
     decoder_layers: Annotated[int, Field(ge=2)] = 2
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
     # Items of history that the encoder reads.
     history: Count = 20
-    epochs: Count = 10
+    epochs: Count = 5
     # Targets in one training batch.
     batch_size: Count = 512
-    learning_rate: Positive = 1e-3
+    learning_rate: Positive = 2e-3
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.05
     warmup: Fraction = 0.05
     gradient_clip: Positive = 1.0

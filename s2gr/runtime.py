@@ -24,6 +24,8 @@ def start_fabric(runtime: Runtime) -> Fabric:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(runtime.threads or os.cpu_count() or 1)
     torch.use_deterministic_algorithms(True)
+    # Filling fresh memory guards against reading it; it would cost 3 % of a training step.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     accelerator = "cpu" if runtime.device == "cpu" or not torch.cuda.is_available() else "cuda"
     # Unused parameters: the losses that are switched off leave some heads without a gradient.
     strategy: str | Strategy = DDPStrategy(find_unused_parameters=True) if runtime.devices > 1 else "auto"

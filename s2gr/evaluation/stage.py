@@ -34,17 +34,16 @@ FILTERS = {"": "none", "_seen_filtered": "seen"}
 
 
 class Ranker(Protocol):
-    """``Recommender.rank``."""
+    """``Recommender.rankings``."""
 
-    def rank(
+    def rankings(
         self,
         histories: npt.NDArray[np.int64],
         lengths: npt.NDArray[np.int64],
         k: int,
         beam: int,
         exclude: list[npt.NDArray[np.int64]] | None = None,
-        ranking: str | None = None,
-    ) -> Any: ...
+    ) -> Mapping[str, Any]: ...
 
 
 def run(params: Params, inputs: Workspace, outputs: Workspace) -> Metrics:
@@ -65,11 +64,13 @@ def run(params: Params, inputs: Workspace, outputs: Workspace) -> Metrics:
         "walk": walk,
         "walk_undirected": GraphWalk(sequences, "undirected"),
     }
-    variants = s2gr_variants(settings.beams, trained["ranking"])
     ranks: dict[str, RankPair] = {}
-    with progress("evaluation", len(cases) * (2 * len(variants) + len(scorers))) as tracker:
-        for name, (beam, ranking) in variants.items():
-            ranks[name] = rank_by_recommender(recommender, cases, settings, beam, ranking, tracker.advance)
+    with progress("evaluation", len(cases) * (2 * len(settings.beams) + len(scorers))) as tracker:
+        for beam in settings.beams:
+            for ranking, pair in rank_by_recommender(recommender, cases, settings, beam, tracker.advance).items():
+                name = s2gr_name(settings.beams, beam, trained["ranking"], ranking)
+                if name:
+                    ranks[name] = pair
         for name, scorer in scorers.items():
             ranks[name] = rank_targets(scorer, cases, settings.batch_size, tracker.advance)
     results = {
@@ -88,28 +89,26 @@ def run(params: Params, inputs: Workspace, outputs: Workspace) -> Metrics:
     }
 
 
-def s2gr_variants(beams: Sequence[int], ranking: str) -> dict[str, tuple[int, str]]:
-    """Name → width and kind of ranking: the first width is the primary, the paper's ranking is reported beside ours."""
-    variants = {"s2gr": (beams[0], ranking)}
-    variants |= {f"s2gr_width_{beam}": (beam, ranking) for beam in beams[1:]}
-    if ranking != "beam":
-        variants["s2gr_beam"] = (beams[0], "beam")
-    return variants
+def s2gr_name(beams: Sequence[int], beam: int, own: str, ranking: str) -> str | None:
+    """What the report calls a ranking: the first width is the primary, the paper's ranking stands beside ours."""
+    if ranking != own:
+        return "s2gr_beam" if beam == beams[0] else None
+    return "s2gr" if beam == beams[0] else f"s2gr_width_{beam}"
 
 
 def rank_by_recommender(
-    recommender: Ranker, cases: Cases, settings: Evaluation, beam: int, ranking: str, advance: Advance
-) -> RankPair:
-    """The targets' places in the recommender's top ``max(ks)``, with and without the seen filter."""
+    recommender: Ranker, cases: Cases, settings: Evaluation, beam: int, advance: Advance
+) -> dict[str, RankPair]:
+    """For each ranking, the targets' places in its top ``max(ks)``, with and without the seen filter."""
     k = max(settings.ks)
-    everything: list[Ranks] = []
-    unseen: list[Ranks] = []
+    places: dict[str, tuple[list[Ranks], list[Ranks]]] = {}
     for batch in cases.batches(settings.batch_size):
-        for exclude, collected in ((None, everything), (batch.seen(), unseen)):
-            ranked = recommender.rank(batch.histories, batch.lengths, k, beam, exclude, ranking=ranking)
-            collected.append(ranks_in_list(ranked.items, batch.targets))
+        for filtered, exclude in enumerate((None, batch.seen())):
+            found = recommender.rankings(batch.histories, batch.lengths, k, beam, exclude)
+            for ranking, ranked in found.items():
+                places.setdefault(ranking, ([], []))[filtered].append(ranks_in_list(ranked.items, batch.targets))
             advance(len(batch))
-    return RankPair(np.concatenate(everything), np.concatenate(unseen))
+    return {ranking: RankPair(*map(np.concatenate, pair)) for ranking, pair in places.items()}
 
 
 def significance(ranks: Mapping[str, RankPair], settings: Evaluation, seed: int) -> dict[str, Any]:

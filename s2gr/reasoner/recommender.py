@@ -53,36 +53,36 @@ class Recommender:
         return self.sids.item_ids
 
     @torch.no_grad()
-    def rank(
-        self,
-        histories: IntArray,
-        lengths: IntArray,
-        k: int,
-        beam: int,
-        exclude: list[IntArray] | None = None,
-        ranking: str | None = None,
-    ) -> Ranking:
-        """The best ``k`` items for each history.
+    def rankings(
+        self, histories: IntArray, lengths: IntArray, k: int, beam: int, exclude: list[IntArray] | None = None
+    ) -> dict[str, Ranking]:
+        """The best ``k`` items for each history: by ``beam``, and by ``fused`` if the model ranks so.
 
         Args:
             histories: int ``[B, H]``, oldest first, −1 behind the end; the last ``reasoner.history`` items are read.
             lengths: ``[B]``, at least 1 each.
             beam: width of the beam.
             exclude: for each user the items that are not to be found.
-            ranking: ``beam`` or ``fused``; the model's own setting if None.
         """
         excluded = self.excluded(exclude) if exclude is not None else None
         memory = self.encode(histories, lengths)
         found = beam_search(self.model, memory, self.constraint, max(beam, k), excluded)
-        if (ranking or self.model.params.ranking) == "beam":
-            return Ranking(found.items[:, :k].cpu().numpy(), found.scores[:, :k].cpu().numpy())
-        weights = self.fusion.everything if excluded is None else self.fusion.unseen
-        scores = self.evidence(memory, found, histories, lengths).fused(weights)
-        if excluded is not None:
-            scores = scores.masked_fill(excluded, -torch.inf)
-        top = scores.topk(min(k, scores.shape[1]), dim=1)
-        items = top.indices.masked_fill(top.values == -torch.inf, -1)
-        return Ranking(items.cpu().numpy(), top.values.cpu().numpy())
+        rankings = {"beam": Ranking(found.items[:, :k].cpu().numpy(), found.scores[:, :k].cpu().numpy())}
+        if self.model.params.ranking == "fused":
+            weights = self.fusion.everything if excluded is None else self.fusion.unseen
+            scores = self.evidence(memory, found, histories, lengths).fused(weights)
+            if excluded is not None:
+                scores = scores.masked_fill(excluded, -torch.inf)
+            top = scores.topk(min(k, scores.shape[1]), dim=1)
+            items = top.indices.masked_fill(top.values == -torch.inf, -1)
+            rankings["fused"] = Ranking(items.cpu().numpy(), top.values.cpu().numpy())
+        return rankings
+
+    def rank(
+        self, histories: IntArray, lengths: IntArray, k: int, beam: int, exclude: list[IntArray] | None = None
+    ) -> Ranking:
+        """The model's own one of :meth:`rankings`."""
+        return self.rankings(histories, lengths, k, beam, exclude)[self.model.params.ranking]
 
     def encode(self, histories: IntArray, lengths: IntArray) -> Memory:
         """Encode the most recent items of each history: one hypothesis per user."""

@@ -103,7 +103,10 @@ def test_a_stage_that_another_dvc_is_running_is_waited_for(toy: Any) -> None:
 def test_an_interrupt_reaches_the_stage_although_dvc_ignores_it(toy: Any, tmp_path: Path) -> None:
     toy.rewrite("s2gr/first/run.sh", "echo $$ > pid; exec sleep 60\n")
     process = subprocess.Popen(
-        [sys.executable, "-m", "orchestration.dvc_process", str(tmp_path / "transcript"), "first"], cwd=toy.root
+        [sys.executable, "-m", "orchestration.dvc_process", str(tmp_path / "transcript"), "first"],
+        cwd=toy.root,
+        # As in the background of a script, where an interrupt is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
     )
     _wait_for(toy.root / "pid")
     process.send_signal(signal.SIGINT)

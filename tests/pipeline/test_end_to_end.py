@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -37,6 +38,7 @@ MATERIALISATIONS = """
 query ($run: ID!) { runOrError(runId: $run) { ... on Run {
   assetMaterializations { assetKey { path } metadataEntries { label ... on TextMetadataEntry { text } } }
   eventConnection { events { ... on AssetCheckEvaluationEvent { evaluation { checkName success severity } }
+                             ... on LogMessageEvent { stepKey message }
                              ... on ExecutionStepFailureEvent { stepKey error { message } } } }
 } } }"""
 RELOAD = "mutation ($location: String!) { reloadRepositoryLocation(repositoryLocationName: $location) { __typename } }"
@@ -75,6 +77,16 @@ def test_dvc_shows_metrics_and_plots(pipeline_copy: Any) -> None:
         assert title in page
 
 
+def test_the_default_remote_gives_back_what_is_lost(pipeline_copy: Any) -> None:
+    pipeline_copy.dvc("push")
+    sids = pipeline_copy.root / "data/sids.parquet"
+    before = sids.read_bytes()
+    sids.unlink()
+    shutil.rmtree(pipeline_copy.root / ".dvc/cache/files")
+    pipeline_copy.dvc("pull")
+    assert sids.read_bytes() == before
+
+
 @pytest.mark.parametrize("stage", ["cooccurrence", "sids", "evaluation"])
 def test_a_stage_needs_only_its_declared_data_and_gives_the_same_bytes_again(
     pipeline_copy: Any, tmp_path: Path, stage: str
@@ -104,6 +116,8 @@ def test_the_job_over_graphql_runs_only_what_a_changed_parameter_reaches(pipelin
     checks = [event["evaluation"] for event in shown["eventConnection"]["events"] if event.get("evaluation")]
     assert {check["checkName"] for check in checks if not check["success"] and check["severity"] == "ERROR"} == set()
     assert checks
+    logged = [event["message"] for event in shown["eventConnection"]["events"] if event.get("message")]
+    assert [line for line in logged if line.startswith("reasoner: done in")], "the stage's log lines come through Pipes"
     assert json.loads(pipeline_copy.dvc("status", "--json")) == {}
 
 

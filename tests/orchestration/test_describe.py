@@ -1,0 +1,52 @@
+"""What a materialisation shows of a stage's outputs."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from orchestration.describe import describe
+from orchestration.pictures import picture
+
+TABLES = {
+    "reasoner_curve.csv": "epoch,loss,recommendation,ndcg@10\n1,3.5,2.5,0.01\n2,3.0,2.0,\n",
+    "code_usage.csv": "level,code,items\n1,0,3\n1,1,0\n2,0,2\n2,1,1\n",
+    "ranking.csv": "system,filter,k,recall,ndcg\ns2gr,none,5,0.1,0.05\ns2gr,none,10,0.2,0.07\ns2gr,seen,10,0.2,0.1\n",
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_each_plotted_table_becomes_a_png(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text(TABLES[name], encoding="utf-8")
+    drawn = picture(tmp_path / name)
+    assert drawn is not None
+    head, _, body = drawn.partition(",")
+    assert head == "data:image/png;base64"
+    assert base64.b64decode(body).startswith(b"\x89PNG")
+    # It travels in Dagster's event log.
+    assert len(drawn) < 100_000
+
+
+def test_what_is_no_such_table_is_not_drawn(tmp_path: Path) -> None:
+    (tmp_path / "reasoner_curve.csv").write_text("epoch,loss\n", encoding="utf-8")
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n", encoding="utf-8")
+    assert picture(tmp_path / "reasoner_curve.csv") is None
+    assert picture(tmp_path / "other.csv") is None
+    assert picture(tmp_path / "ranking.csv") is None
+
+
+def test_rows_are_counted_and_a_figure_that_is_no_number_stays_out_of_json(toy: Any) -> None:
+    toy.rewrite("dvc.yaml", (toy.root / "dvc.yaml").read_text().replace("data/other.txt", "data/other.parquet"))
+    pq.write_table(pa.table({"item_id": ["a", "b"]}), toy.root / "data/other.parquet")
+    toy.rewrite("reports/first.json", '{"loss": NaN, "ndcg": {"at 10": 0.5}, "ks": [5, 10]}')
+    project = toy.project
+    shown = describe(project, project.stages["first"])
+    assert shown["rows: other"] == shown["dagster/row_count"] == 2
+    assert shown["ndcg.at 10"] == 0.5
+    assert "loss" not in shown
+    assert shown["metrics"].value == {"loss": None, "ndcg": {"at 10": 0.5}, "ks": [5, 10]}
