@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -21,11 +22,21 @@ _LOG_EVERY = 10.0
 
 def set_up_logging() -> None:
     """Log lines to stderr; the level comes from ``S2GR_LOG`` (default INFO)."""
-    handler = logging.StreamHandler()
+    handler = _Handler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(message)s", datefmt="%H:%M:%S"))
     log.handlers[:] = [handler]
     log.setLevel(os.environ.get("S2GR_LOG", "INFO").upper())
     log.propagate = False
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """Writes above a progress bar rather than through it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if console.is_terminal:
+            console.print(self.format(record), markup=False, highlight=False, soft_wrap=True)
+        else:
+            super().emit(record)
 
 
 class Tracker:

@@ -128,9 +128,9 @@ class Sids(Section):
 
 class Reasoner(Section):
     thinking: Literal["none", "stepwise"] = "stepwise"
-    dim: Annotated[int, Field(ge=8)] = 128
+    dim: Annotated[int, Field(ge=8)] = 96
     heads: Count = 4
-    feed_forward: Count = 256
+    feed_forward: Count = 192
     encoder_layers: Count = 2
     decoder_layers: Annotated[int, Field(ge=2)] = 2
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
@@ -139,7 +139,7 @@ class Reasoner(Section):
     epochs: Count = 5
     # Targets in one training batch.
     batch_size: Count = 512
-    learning_rate: Positive = 2e-3
+    learning_rate: Positive = 3e-3
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.05
     warmup: Fraction = 0.05
     gradient_clip: Positive = 1.0

@@ -119,7 +119,9 @@ def fit(
                 stop = plan.patience is not None and epoch - state.best_epoch >= plan.patience
             state.rows.append(row)
             state.epoch = epoch + 1
-            log.info("%s epoch %d/%d: %s", plan.description, epoch + 1, plan.epochs, _format(row))
+            # Hundreds of short epochs would drown everything else.
+            if plan.validate or (epoch + 1) % math.ceil(plan.epochs / 10) == 0:
+                log.info("%s epoch %d/%d: %s", plan.description, epoch + 1, plan.epochs, _format(row))
             _save(checkpoint, fingerprint, model, optimizer, state, best_weights, fabric)
             if stop:
                 log.info("%s: no better %s since epoch %d", plan.description, plan.criterion, state.best_epoch + 1)

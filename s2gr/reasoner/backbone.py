@@ -31,6 +31,24 @@ class RMSNorm(nn.Module):
         return functional.rms_norm(hidden, hidden.shape[-1:], self.weight, 1e-6)
 
 
+class Dropout(nn.Module):
+    """Dropout that draws eight decisions from one random number; the rate is rounded to a 256th.
+
+    torch's own draws a float per element, which took a sixth of a training step on a CPU; this takes a third of that.
+    """
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.threshold = round(rate * 256)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        if not self.training or not self.threshold:
+            return hidden
+        words = torch.empty((hidden.numel() + 7) // 8, dtype=torch.int64, device=hidden.device).random_(-(2**63), None)
+        kept = words.view(torch.uint8)[: hidden.numel()].view(hidden.shape) >= self.threshold
+        return hidden * kept.to(hidden.dtype).mul_(256 / (256 - self.threshold))
+
+
 class RelativeBias(nn.Module):
     """T5's bias by causal distance: exact up to half the buckets, then logarithmic."""
 
@@ -120,7 +138,7 @@ class EncoderLayer(nn.Module):
         super().__init__()
         self.attention_norm, self.attention = RMSNorm(dim), Attention(dim, heads)
         self.feed_forward_norm, self.feed_forward = RMSNorm(dim), FeedForward(dim, inner)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, hidden: Tensor, bias: Tensor) -> Tensor:
         normed = self.attention_norm(hidden)
@@ -135,7 +153,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.bias = RelativeBias(heads)
         self.layers = nn.ModuleList(EncoderLayer(dim, heads, inner, dropout) for _ in range(layers))
-        self.norm, self.dropout = RMSNorm(dim), nn.Dropout(dropout)
+        self.norm, self.dropout = RMSNorm(dim), Dropout(dropout)
 
     def forward(self, tokens: Tensor) -> Tensor:
         position = torch.arange(tokens.shape[1], device=tokens.device)
@@ -152,7 +170,7 @@ class DecoderLayer(nn.Module):
         self.self_norm, self.self_attention = RMSNorm(dim), Attention(dim, heads)
         self.cross_norm, self.cross_attention = RMSNorm(dim), Attention(dim, heads)
         self.feed_forward_norm, self.feed_forward = RMSNorm(dim), FeedForward(dim, inner)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(
         self, hidden: Tensor, past: KeyValue | None, self_bias: Tensor, memory: KeyValue, memory_bias: Tensor
@@ -179,7 +197,7 @@ class Decoder(nn.Module):
         super().__init__()
         self.self_bias, self.memory_bias = RelativeBias(heads), RelativeBias(heads)
         self.layers = nn.ModuleList(DecoderLayer(dim, heads, inner, dropout) for _ in range(layers))
-        self.norm, self.dropout = RMSNorm(dim), nn.Dropout(dropout)
+        self.norm, self.dropout = RMSNorm(dim), Dropout(dropout)
 
     def memory(self, encoded: Tensor) -> list[KeyValue]:
         """Cross-attention keys and values of ``[B, T, dim]`` for each layer, computed once per user."""

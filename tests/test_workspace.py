@@ -1,0 +1,105 @@
+"""Outputs appear whole or not at all, and running out of disk or memory is said in one line."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pytest
+import torch
+
+from s2gr.errors import UserError, explained
+from s2gr.workspace import Workspace, read_table, write_json, write_table
+
+
+def test_outputs_move_into_place_when_the_stage_ends(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    with workspace.publishing("sids") as outputs:
+        write_table(pa.table({"item_id": ["a"]}), outputs.sids)
+        (outputs.codebook).mkdir(parents=True)
+        (outputs.codebook / "config.json").write_text("{}")
+        assert not workspace.sids.exists()
+    assert workspace.sids.exists()
+    assert (workspace.codebook / "config.json").exists()
+    assert not any((workspace.state / "staging").iterdir())
+
+
+def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    workspace.codebook.mkdir(parents=True)
+    (workspace.codebook / "stale").write_text("")
+    with workspace.publishing("codebook") as outputs:
+        outputs.codebook.mkdir(parents=True)
+        (outputs.codebook / "fresh").write_text("")
+    assert [path.name for path in workspace.codebook.iterdir()] == ["fresh"]
+
+
+def test_a_failing_stage_leaves_the_old_outputs(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    write_json({"old": True}, workspace.report("sids"))
+    with pytest.raises(ZeroDivisionError), workspace.publishing("sids") as outputs:
+        write_json({"old": False}, outputs.report("sids"))
+        _ = 1 / 0
+    assert "true" in workspace.report("sids").read_text()
+
+
+def test_a_killed_stage_leaves_the_old_outputs_and_the_next_one_sweeps(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    write_json({"old": True}, workspace.report("sids"))
+    script = f"""
+        import time
+        from pathlib import Path
+        from s2gr.workspace import Workspace, write_json
+        with Workspace(Path({str(tmp_path)!r})).publishing("sids") as outputs:
+            write_json({{"old": False}}, outputs.report("sids"))
+            print("written", flush=True)
+            time.sleep(60)
+    """
+    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "written\n"
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert "true" in workspace.report("sids").read_text()
+    assert any((workspace.state / "staging").iterdir())
+    with workspace.publishing("sids"):
+        time.sleep(0)
+    assert not any((workspace.state / "staging").iterdir())
+
+
+def test_missing_damaged_and_incomplete_artefacts_say_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    with pytest.raises(UserError, match="is missing: run the stage that makes it first"):
+        read_table(path)
+    path.write_bytes(b"PAR1 half a file")
+    with pytest.raises(UserError, match="is not a readable Parquet file"):
+        read_table(path)
+    write_table(pa.table({"a": [1]}), path)
+    with pytest.raises(UserError, match="expected column b, found a"):
+        read_table(path, ["b"])
+
+
+def test_a_full_disk_is_explained() -> None:
+    with pytest.raises(UserError, match="the disk is full"), explained():
+        raise OSError(errno.ENOSPC, "No space left on device", "x")
+
+
+def test_too_little_memory_is_explained_whichever_library_says_so() -> None:
+    with pytest.raises(UserError, match="not enough memory"), explained():
+        connection = duckdb.connect(config={"memory_limit": "10MB", "temp_directory": "", "threads": 1})
+        connection.execute("SELECT array_agg(i ORDER BY random()) FROM range(10000000) t(i)")
+    with pytest.raises(UserError, match="not enough memory"), explained():
+        torch.empty(2**50)
+    with pytest.raises(UserError, match="not enough memory"), explained():
+        raise MemoryError
+
+
+def test_other_errors_pass_through() -> None:
+    with pytest.raises(KeyError), explained():
+        raise KeyError("x")
