@@ -31,8 +31,8 @@ def describe(project: Project, stage: Stage) -> dict[str, Any]:
         drawn = picture(project.root / path)
         if drawn is not None:
             entries[Path(path).stem.replace("_", " ")] = dg.MetadataValue.md(f"![{Path(path).stem}]({drawn})")
-    for path in stage.metrics:
-        if (project.root / path).exists():
+    for path in (*stage.outs, *stage.metrics):
+        if path == f"reports/{stage.name}.json" and (project.root / path).exists():
             entries |= _figures(json.loads((project.root / path).read_text(encoding="utf-8")))
     return entries
 

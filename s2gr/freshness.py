@@ -29,7 +29,7 @@ OUTPUTS = {
     "codebook": ("models/codebook", "reports/codebook_curve.csv", "reports/codebook.json"),
     "sids": ("data/sids.parquet", "reports/code_usage.csv", "reports/sids.json"),
     "reasoner": ("models/reasoner", "reports/reasoner_curve.csv", "reports/reasoner.json"),
-    "evaluation": ("reports/ranking.csv", "reports/evaluation.json"),
+    "evaluation": ("reports/ranking.csv", "reports/metrics.json", "reports/evaluation.json"),
 }
 
 # What people type is built on the stages; no stage depends on it.

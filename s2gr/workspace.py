@@ -66,8 +66,13 @@ class Workspace:
         return self.root / ".s2gr"
 
     def report(self, stage: str) -> Path:
-        """The stage's metrics, a DVC metrics file."""
+        """All figures of a stage."""
         return self.root / f"reports/{stage}.json"
+
+    @property
+    def headline(self) -> Path:
+        """The few figures that a run is judged by: what `dvc metrics show` and `dvc metrics diff` print."""
+        return self.root / "reports/metrics.json"
 
     def plot(self, name: str) -> Path:
         """A table that DVC plots and Dagster draws."""

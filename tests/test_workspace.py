@@ -43,9 +43,14 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
 def test_a_failing_stage_leaves_the_old_outputs(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     write_json({"old": True}, workspace.report("sids"))
-    with pytest.raises(ZeroDivisionError), workspace.publishing("sids") as outputs:
-        write_json({"old": False}, outputs.report("sids"))
-        _ = 1 / 0
+
+    def failing_stage() -> None:
+        with workspace.publishing("sids") as outputs:
+            write_json({"old": False}, outputs.report("sids"))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        failing_stage()
     assert "true" in workspace.report("sids").read_text()
 
 
@@ -91,8 +96,8 @@ def test_a_full_disk_is_explained() -> None:
 
 
 def test_too_little_memory_is_explained_whichever_library_says_so() -> None:
+    connection = duckdb.connect(config={"memory_limit": "10MB", "temp_directory": "", "threads": 1})
     with pytest.raises(UserError, match="not enough memory"), explained():
-        connection = duckdb.connect(config={"memory_limit": "10MB", "temp_directory": "", "threads": 1})
         connection.execute("SELECT array_agg(i ORDER BY random()) FROM range(10000000) t(i)")
     with pytest.raises(UserError, match="not enough memory"), explained():
         torch.empty(2**50)

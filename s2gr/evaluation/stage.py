@@ -21,7 +21,7 @@ from s2gr.reasoner.recommender import Recommender
 from s2gr.sequences import Sequences, load_sequences
 from s2gr.stage import Metrics
 from s2gr.walk import GraphWalk
-from s2gr.workspace import Workspace, read_json, read_table
+from s2gr.workspace import Workspace, read_json, read_table, write_json
 
 SPLIT = "test"
 BASELINES = ("popularity", "walk", "walk_undirected")
@@ -79,6 +79,7 @@ def run(params: Params, inputs: Workspace, outputs: Workspace) -> Metrics:
         for suffix, of_filter in zip(FILTERS, (pair.everything, pair.unseen), strict=True)
     }
     write_ranking(results, ranks, settings.ks, outputs.plot("ranking"))
+    write_json(headline(results, ranks, max(settings.ks)), outputs.headline)
     for name, summary in results.items():
         log.info("%s: %s", name, ", ".join(f"{metric} {value:.4f}" for metric, value in summary.items()))
     return {
@@ -166,6 +167,16 @@ def write_ranking(
                     writer.writerow(
                         [system, filtered, k, f"{summary[f'recall@{k}']:.6f}", f"{summary[f'ndcg@{k}']:.6f}"]
                     )
+
+
+def headline(results: Mapping[str, Mapping[str, float]], systems: Iterable[str], k: int) -> dict[str, dict[str, float]]:
+    """NDCG at the largest k, for each filter and system."""
+    return {
+        f"ndcg@{k}_{filtered}": {
+            system: results[system + suffix][f"ndcg@{k}"] for system in systems if "_width_" not in system
+        }
+        for suffix, filtered in {"": "all", "_seen_filtered": "unseen"}.items()
+    }
 
 
 def _protocol(

@@ -12,7 +12,7 @@ from s2gr.errors import UserError
 from s2gr.evaluation import stage
 from s2gr.params import Params
 from s2gr.sequences import load_sequences
-from s2gr.workspace import Workspace, write_json
+from s2gr.workspace import Workspace, read_json, write_json
 
 MakeLog = Callable[[dict[str, list[str]]], Workspace]
 USERS, ITEMS = 30, 40
@@ -126,6 +126,14 @@ def test_ranking_csv_has_a_row_per_system_filter_and_k(workspace: Workspace, ora
     assert len(rows) == 6 * 2 * 2
     row = next(row for row in rows if (row["system"], row["filter"], row["k"]) == ("walk", "seen", "10"))
     assert float(row["ndcg"]) == metrics["walk_seen_filtered"]["ndcg@10"]
+
+
+def test_the_headline_holds_a_figure_per_system_and_filter(workspace: Workspace, oracle: Oracle) -> None:
+    metrics = evaluate(workspace)
+    headline = read_json(workspace.headline)
+    assert set(headline) == {"ndcg@10_all", "ndcg@10_unseen"}
+    assert set(headline["ndcg@10_all"]) == {"s2gr", "s2gr_beam", "popularity", "walk", "walk_undirected"}
+    assert headline["ndcg@10_unseen"]["walk"] == metrics["walk_seen_filtered"]["ndcg@10"]
 
 
 def test_a_model_of_another_catalogue_is_refused(workspace: Workspace, oracle: Oracle) -> None:

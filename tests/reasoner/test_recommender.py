@@ -1,0 +1,108 @@
+"""A trained reasoner as a user meets it: ranking, filters, storage."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from s2gr.errors import UserError
+from s2gr.params import Params
+from s2gr.reasoner.decoding import beam_search
+from s2gr.reasoner.fusion import Fusion, Weights
+from s2gr.reasoner.model import S2GR
+from s2gr.reasoner.recommender import Recommender
+from s2gr.sequences import Sequences
+from s2gr.sids.trie import SemanticIds
+from s2gr.workspace import Workspace, write_table
+
+HISTORIES = np.array([[3, 1, 4, -1, -1, -1, -1, -1], [1, 5, 9, 2, 6, 5, 3, 5], [7, -1, -1, -1, -1, -1, -1, -1]])
+LENGTHS = np.array([3, 8, 1])
+FUSION = Fusion(Weights(0.3, 0.3, 0.2, 0.2), Weights(0.1, 0.6, 0.3, 0.0))
+
+
+@pytest.fixture
+def recommender(model: S2GR, codes: np.ndarray) -> Recommender:
+    generator = np.random.default_rng(5)
+    lengths = np.full(10, 9)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    items = generator.integers(0, 30, offsets[-1]).astype(np.int32)
+    item_ids = [f"i{item:02}" for item in range(30)]
+    users = [f"u{user}" for user in range(10)]
+    training = Sequences(users, offsets, items, np.zeros(len(items), np.uint8), item_ids)
+    return Recommender(model, SemanticIds(item_ids, codes), training, FUSION, torch.device("cpu"))
+
+
+def test_beam_ranking_is_the_beam(recommender: Recommender) -> None:
+    ranked = recommender.rankings(HISTORIES, LENGTHS, k=5, beam=20)["beam"]
+    memory = recommender.encode(HISTORIES, LENGTHS)
+    beam = beam_search(recommender.model, memory, recommender.constraint, 20)
+    assert np.array_equal(ranked.items, beam.items[:, :5].numpy())
+
+
+def test_fused_ranking_sorts_the_weighted_sum_of_the_sources(recommender: Recommender) -> None:
+    ranked = recommender.rank(HISTORIES, LENGTHS, k=30, beam=30)
+    with torch.no_grad():
+        memory = recommender.encode(HISTORIES, LENGTHS)
+        beam = beam_search(recommender.model, memory, recommender.constraint, 30)
+        found = recommender.evidence(memory, beam, HISTORIES, LENGTHS)
+    expected = 0.3 * found.sid + 0.3 * found.interest + 0.2 * found.walk + 0.2 * found.walk_undirected
+    np.testing.assert_allclose(ranked.scores, expected.sort(dim=1, descending=True).values, rtol=1e-5)
+    np.testing.assert_allclose(expected.sum(1), 1, rtol=1e-4)
+
+
+def test_only_the_most_recent_items_are_read(recommender: Recommender) -> None:
+    whole = recommender.encode(HISTORIES[1:2], LENGTHS[1:2])
+    recent = recommender.encode(HISTORIES[1:2, -6:], np.array([6]))
+    torch.testing.assert_close(whole.encoded, recent.encoded)
+
+
+@pytest.mark.parametrize("ranking", ["beam", "fused"])
+def test_excluded_items_do_not_come_up_and_the_list_stays_full(recommender: Recommender, ranking: str) -> None:
+    free = recommender.rankings(HISTORIES, LENGTHS, k=10, beam=20)[ranking]
+    exclude = [row[:4] for row in free.items]
+    found = recommender.rankings(HISTORIES, LENGTHS, k=10, beam=20, exclude=exclude)[ranking]
+    for row in range(3):
+        assert not set(found.items[row]) & set(exclude[row])
+        assert len(set(found.items[row])) == 10
+        assert (found.items[row] >= 0).all()
+
+
+def test_a_list_ends_early_when_the_catalogue_does(recommender: Recommender) -> None:
+    exclude = [np.arange(27)] * 3
+    for ranked in recommender.rankings(HISTORIES, LENGTHS, k=10, beam=20, exclude=exclude).values():
+        assert all(set(row) == {27, 28, 29, -1} for row in ranked.items.tolist())
+
+
+def write_inputs(workspace: Workspace, recommender: Recommender) -> None:
+    sids = recommender.sids
+    columns = {f"code_{level + 1}": sids.codes[:, level].astype(np.int32) for level in range(3)}
+    write_table(pa.table({"item_id": sids.item_ids, **columns}), workspace.sids)
+    write_table(pa.table({"item_id": sids.item_ids}), workspace.items)
+    rows = {"user_id": ["u"] * 30, "item_id": sids.item_ids, "position": range(30), "split": ["train"] * 30}
+    write_table(pa.table({**rows, "position": list(range(30))}), workspace.events)
+
+
+def test_loads_what_it_saved(recommender: Recommender, tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    write_inputs(workspace, recommender)
+    recommender.save(workspace.reasoner)
+    loaded = Recommender.load(workspace, Params())
+    assert loaded.fusion == FUSION
+    ours, theirs = (each.rankings(HISTORIES, LENGTHS, k=5, beam=20)["beam"] for each in (recommender, loaded))
+    assert np.array_equal(ours.items, theirs.items)
+
+
+def test_a_model_of_other_semantic_ids_is_refused(recommender: Recommender, tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    recommender.save(workspace.reasoner)
+    recommender.sids = SemanticIds(recommender.item_ids, recommender.sids.codes[::-1].copy())
+    write_inputs(workspace, recommender)
+    with pytest.raises(UserError, match="was trained on other semantic IDs"):
+        Recommender.load(workspace, Params())
+
+
+def test_a_missing_model_says_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds no model: run `make pipeline`"):
+        Recommender.load(Workspace(tmp_path), Params())
