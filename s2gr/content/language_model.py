@@ -27,7 +27,7 @@ def embed_sentences(texts: Sequence[str], model: str, runtime: Runtime) -> Matri
         from sentence_transformers import SentenceTransformer
     except ImportError as error:
         raise UserError(
-            "content.kind sentence-transformers needs an extra that is not installed: pip install 's2gr[text]'"
+            "content.kind sentence-transformers needs the extra [text]: run `.venv/bin/pip install -e '.[text]'`"
         ) from error
     device = None if runtime.device == "auto" else runtime.device
     try:
