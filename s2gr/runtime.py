@@ -13,8 +13,8 @@ from s2gr.errors import UserError
 from s2gr.params import Runtime
 
 
-def start_fabric(runtime: Runtime) -> Fabric:
-    """A launched Fabric on the configured device, with seeded, deterministic torch.
+def prepare_torch(runtime: Runtime) -> torch.device:
+    """Set threads and determinism; the device that the configuration asks for.
 
     Raises: UserError: if ``runtime.device`` is ``cuda`` and there is none.
     """
@@ -26,10 +26,15 @@ def start_fabric(runtime: Runtime) -> Fabric:
     torch.use_deterministic_algorithms(True)
     # Filling fresh memory guards against reading it; it would cost 3 % of a training step.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    accelerator = "cpu" if runtime.device == "cpu" or not torch.cuda.is_available() else "cuda"
+    return torch.device("cuda" if runtime.device != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def start_fabric(runtime: Runtime) -> Fabric:
+    """A launched Fabric for training, and a seeded torch. Raises as :func:`prepare_torch`."""
+    device = prepare_torch(runtime)
     # Unused parameters: the losses that are switched off leave some heads without a gradient.
     strategy: str | Strategy = DDPStrategy(find_unused_parameters=True) if runtime.devices > 1 else "auto"
-    fabric = Fabric(accelerator=accelerator, devices=runtime.devices, precision=runtime.precision, strategy=strategy)
+    fabric = Fabric(accelerator=device.type, devices=runtime.devices, precision=runtime.precision, strategy=strategy)
     fabric.launch()
     torch.manual_seed(runtime.seed)
     return fabric

@@ -16,6 +16,7 @@ from s2gr.params import Params, Reasoner
 from s2gr.reasoner.decoding import Beam, Constraint, beam_search
 from s2gr.reasoner.fusion import Evidence, Fusion, as_distribution, beam_probabilities
 from s2gr.reasoner.model import S2GR, Catalogue, Memory
+from s2gr.runtime import prepare_torch
 from s2gr.sequences import Sequences, load_sequences
 from s2gr.sids.trie import SemanticIds, build_trie, read_sids
 from s2gr.walk import GraphWalk
@@ -138,6 +139,4 @@ class Recommender:
         model = S2GR(Reasoner.model_validate(config["reasoner"]), catalogue)
         model.load_state_dict(tensors)
         training = load_sequences(workspace.events, workspace.items).training()
-        use_cuda = params.runtime.device != "cpu" and torch.cuda.is_available()
-        device = torch.device("cuda" if use_cuda else "cpu")
-        return Recommender(model, sids, training, Fusion.of(config["fusion"]), device)
+        return Recommender(model, sids, training, Fusion.of(config["fusion"]), prepare_torch(params.runtime))

@@ -65,7 +65,7 @@ def run(params: Params, inputs: Workspace, outputs: Workspace) -> Metrics:
         parameter_groups(objective.named_parameters(), section.weight_decay), lr=section.learning_rate
     )
     digest = hashlib.sha256(f"{section.model_dump_json()}{params.runtime.model_dump_json()}".encode())
-    for array in (training.offsets, training.items, sids.codes):
+    for array in (training.offsets, training.items, sids.codes, catalogue.centres.numpy()):
         digest.update(np.ascontiguousarray(array).tobytes())
     checkpoint = inputs.state / "checkpoints/reasoner.safetensors"
     rows = fit(fabric, objective, optimizer, plan, checkpoint, digest.hexdigest())

@@ -15,7 +15,7 @@ import torch
 from s2gr.codebook.rqvae import CHUNK, RQVAE, codebook_input
 from s2gr.embeddings import read_embeddings
 from s2gr.params import Params
-from s2gr.runtime import start_fabric
+from s2gr.runtime import prepare_torch
 from s2gr.sids.assignment import assign
 from s2gr.sids.quality import cohesion, collision_share, level_quality, prefix_entropy
 from s2gr.stage import Metrics
@@ -28,7 +28,7 @@ _TOP_PAIRS = 10_000
 def run(params: Params, inputs: Workspace, outputs: Workspace) -> Metrics:
     """Write ``sids.parquet``, ``reports/code_usage.csv`` and the quality figures."""
     item_ids, matrix = read_embeddings(inputs.aligned)
-    start_fabric(params.runtime)
+    prepare_torch(params.runtime)
     model = RQVAE.load(inputs.codebook)
     embeddings = codebook_input(matrix)
     latent = model.encode(embeddings)
