@@ -159,7 +159,7 @@ class Reasoner(Section):
     regulariser: Annotated[float, Field(ge=0.0)] = 0.1
     # An item-ID embedding beside the code embeddings.
     item_embedding: bool = True
-    # `beam`: the paper's ranking; `fused`: beam, nearest items of v_g and the co-occurrence walk, scored together.
+    # `beam`: the paper's ranking; `fused`: beam, interest vector v_g and both co-occurrence walks, scored together.
     ranking: Literal["beam", "fused"] = "fused"
 
     @model_validator(mode="after")
