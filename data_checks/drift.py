@@ -1,8 +1,8 @@
 """Have the newest events drifted away from the semantic IDs that were trained on the ones before?
 
-The distributions of the codes per level and of the (code 1, code 2) prefix are compared by PSI over all events, in
-DuckDB, with thresholds calibrated to the sizes of the windows (:mod:`data_checks.psi`). Evidently draws the report on a
-seeded sample, whose bars are those of the same bins.
+The distributions of the codes per level and of the (code 1, code 2) prefix are compared by PSI over all events,
+counted in DuckDB, with thresholds calibrated to the sizes of the windows (:mod:`data_checks.psi`). Evidently draws the
+report on a seeded sample, whose bars are those of the same bins.
 
 Two limits. Events count as independent draws, though a burst of one user moves codes together. And tastes always move:
 every tenth of ML-100K is beyond chance from what came before it, by a PSI of 0.01 to 0.13 above the noise. The floor
@@ -23,12 +23,12 @@ import pyarrow.parquet as pq
 
 from data_checks import report
 from data_checks.inputs import Facts, params_of
-from data_checks.psi import Noise, noise
+from data_checks.psi import Noise, noise, psi
 from data_checks.result import Check, CheckResult, Metadata, outcome
 from s2gr.console import log
-from s2gr.database import database, literal, readable_artefact, sql
+from s2gr.database import database, literal, sql
 from s2gr.params import Params
-from s2gr.workspace import Workspace
+from s2gr.workspace import Workspace, readable_artefact
 
 _CODES = Check(
     "sid_codes_drift",
@@ -135,18 +135,19 @@ def _instant(value: datetime | None) -> str:
 
 
 def _measure(connection: duckdb.DuckDBPyConnection, params: Params) -> list[Feature]:
-    psis: dict[str, float] = dict(connection.execute(sql(__file__, "psi.sql")).fetchall())
+    names = [name for (name,) in connection.execute("SELECT DISTINCT feature FROM counts ORDER BY feature").fetchall()]
     generator = np.random.default_rng(params.runtime.seed)
     # The check fires if any of its distributions does: each gets its part of the false-alarm rate.
-    false_alarm = params.drift.false_alarm / len(psis)
+    false_alarm = params.drift.false_alarm / len(names)
     features = []
-    for name, value in psis.items():
+    for name in names:
         rows = connection.execute(
             "SELECT bin, reference, current FROM counts WHERE feature = ? ORDER BY bin", [name]
         ).fetchall()
         counts = np.array([row[1:] for row in rows], dtype=np.int64)
         chance = noise(counts[:, 0], counts[:, 1], false_alarm, generator)
         bins = {str(label): (reference, current) for label, reference, current in rows}
+        value = float(psi(counts[:, 0], counts[:, 1]))
         features.append(Feature(name, bins, value, chance, chance.threshold(params.drift.floor)))
     return features
 

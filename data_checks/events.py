@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from data_checks.inputs import Facts, column_types, fetch_facts, params_of, type_facts
+from data_checks.inputs import Facts, column_types, fetch_facts, json_artefact, params_of, type_facts
 from data_checks.result import Check, CheckResult
 from data_checks.suite import (
     FACTS,
@@ -20,10 +20,10 @@ from data_checks.suite import (
     validate,
 )
 from s2gr.console import log
-from s2gr.database import database, literal, readable_artefact, sql
+from s2gr.database import database, literal, sql
 from s2gr.params import Params
 from s2gr.sequences import SPLITS
-from s2gr.workspace import Workspace, read_table
+from s2gr.workspace import Workspace, read_table, readable_artefact
 
 _TYPES = {
     "user_id": "string",
@@ -190,6 +190,8 @@ CHECKS: tuple[Check, ...] = tuple(entry.check for entry in _rules(Params().event
 def check(workspace_root: Path, params: Params | None = None) -> list[CheckResult]:
     """Hold the suite against ``data/events.parquet``, ``items.parquet`` and ``quarantine.parquet``.
 
+    ``reports/events.json`` says how many events landed.
+
     Args:
         workspace_root: the folder of the artefacts.
         params: what the log was made with; by default the ``params.yaml`` of the workspace.
@@ -201,7 +203,8 @@ def check(workspace_root: Path, params: Params | None = None) -> list[CheckResul
     rules = _rules(params.events.k_core)
     types = type_facts(column_types(workspace.events), _TYPES)
     types |= {f"items_{name}": kind for name, kind in type_facts(column_types(workspace.items), _ITEM_TYPES).items()}
-    readable_artefact(workspace.quarantine, [])
+    readable_artefact(workspace.quarantine, ["reason"])
+    landed = json_artefact(workspace.report("events"), "events", ["landed"])["landed"]
     log.info("checks: events, %d expectations", len(rules))
 
     schema = [entry for entry in rules if entry.arguments["column"] in types]
@@ -212,14 +215,14 @@ def check(workspace_root: Path, params: Params | None = None) -> list[CheckResul
         # SQL over columns that are missing or of another type would only fail in less readable ways.
         return results + unmeasured(rest, f"the schema is broken ({', '.join(wrong)})")
     batches = {
-        FACTS: frame_of(_facts(workspace, params)),
+        FACTS: frame_of(_facts(workspace, params, landed)),
         "events": read_table(workspace.events, list(_TYPES)).to_pandas(),
         "items": read_table(workspace.items, list(_ITEM_TYPES)).to_pandas(),
     }
     return results + validate(rest, batches)
 
 
-def _facts(workspace: Workspace, params: Params) -> Facts:
+def _facts(workspace: Workspace, params: Params, landed: int) -> Facts:
     with database(params.runtime, workspace.state) as connection:
         connection.execute(
             f"""
@@ -229,4 +232,4 @@ def _facts(workspace: Workspace, params: Params) -> Facts:
             CREATE VIEW quarantine AS FROM read_parquet({literal(workspace.quarantine)});
             """
         )
-        return fetch_facts(connection, sql(__file__, "events.sql"), {})
+        return fetch_facts(connection, sql(__file__, "events.sql"), {"landed": landed})

@@ -1,5 +1,5 @@
 -- One row: the invariants of the event log that no single event shows.
--- Views: events (with `row`, the row's place in the file), items, quarantine.
+-- Views: events (with `row`, the row's place in the file), items, quarantine. $landed: the rows of the log's file.
 WITH ordered AS (
     SELECT
         *,
@@ -58,6 +58,7 @@ SELECT
     (SELECT coalesce(sum(n), 0) FROM popular) / nullif(per_event.events, 0) AS popular_share,
     (SELECT count(*) FROM events WHERE timestamp > now() + INTERVAL 1 DAY) AS future_events,
     (SELECT count(*) FROM events WHERE timestamp < TIMESTAMPTZ '1990-01-01 00:00:00+00') AS ancient_events,
-    (SELECT count(*) FROM quarantine) / nullif((SELECT count(*) FROM quarantine) + per_event.events, 0)
+    -- Of the landed events; the quarantine holds rejected rows of the items file, too.
+    (SELECT count(*) FROM quarantine WHERE reason NOT IN ('missing_item_id', 'duplicate_item')) / nullif($landed, 0)
         AS quarantined_share
 FROM per_event

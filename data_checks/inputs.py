@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,16 +12,35 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from s2gr.database import readable_artefact
+from s2gr.database import one_row
+from s2gr.errors import UserError
 from s2gr.params import Params, load_params
+from s2gr.workspace import Workspace, read_json, readable_artefact
 
 Facts = dict[str, Any]
 
 
 def params_of(workspace_root: Path) -> Params:
-    """``params.yaml`` of the workspace, or the defaults where it has none (a folder made by ``s2gr run``)."""
-    file = workspace_root / "params.yaml"
-    return load_params([file]) if file.exists() else Params()
+    """``params.yaml`` of the workspace, else those of its last ``s2gr run``, else the defaults."""
+    files = (workspace_root / "params.yaml", Workspace(workspace_root).params)
+    return load_params([file for file in files if file.exists()][:1])
+
+
+def json_artefact(path: Path, stage: str, keys: Iterable[str]) -> dict[str, Any]:
+    """The object in ``path``, which ``stage`` writes.
+
+    Raises: UserError: if the file is missing or damaged, or lacks one of ``keys``.
+    """
+    if not path.exists():
+        raise UserError(f"{path} is missing: run the stage `{stage}` first (`dvc repro`, or `s2gr run`)")
+    try:
+        content: dict[str, Any] = read_json(path)
+        missing = [key for key in keys if key not in content]
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{path} is damaged ({error}); run the stage `{stage}` again") from error
+    if missing:
+        raise UserError(f"{path}: expected {', '.join(missing)}, found {', '.join(content)}; run `{stage}` again")
+    return content
 
 
 def column_types(path: Path) -> dict[str, str]:
@@ -38,12 +57,8 @@ def type_facts(found: Mapping[str, str], expected: Mapping[str, str]) -> Facts:
 
 
 def fetch_facts(connection: duckdb.DuckDBPyConnection, query: str, parameters: Mapping[str, Any]) -> Facts:
-    """The one row of an aggregate ``query``: column → value."""
-    cursor = connection.execute(query, dict(parameters))
-    names = [column[0] for column in cursor.description]
-    row = cursor.fetchone()
-    assert row is not None, "an aggregate without GROUP BY has one row"
-    return {name: _readable(value) for name, value in zip(names, row, strict=True)}
+    """The one row of an aggregate ``query``: column → a value that a report can show."""
+    return {name: _readable(value) for name, value in one_row(connection, query, parameters).items()}
 
 
 def _plain(kind: pa.DataType) -> str:

@@ -39,7 +39,10 @@ class Noise:
 
 
 def psi(reference: Counts, current: Counts) -> npt.NDArray[np.float64]:
-    """PSI of each pair of rows, with Evidently's shares for empty bins (see ``psi.sql``).
+    """PSI of each pair of rows.
+
+    An empty bin gets the share that Evidently gives it, so that both tools say the same: 0.0001, or a millionth of the
+    window's smallest share where that is smaller than 0.0001.
 
     Args:
         reference: int64 ``[..., bins]``, events per bin.

@@ -4,16 +4,14 @@ them beside the catalogue and the log."""
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from data_checks.inputs import Facts, column_types, fetch_facts, params_of
+from data_checks.inputs import Facts, column_types, fetch_facts, json_artefact, params_of
 from data_checks.result import Check, CheckResult
 from data_checks.suite import FACTS, Rule, between, frame_of, none_of, not_null, one_of, unmeasured, validate
 from s2gr.console import log
-from s2gr.database import database, literal, readable_artefact, sql
-from s2gr.errors import UserError
+from s2gr.database import database, literal, sql
 from s2gr.params import Params
-from s2gr.workspace import Workspace, read_json, read_table
+from s2gr.workspace import Workspace, read_table, readable_artefact
 
 # Of the codes that a level could use; the paper reports 0.99 and a plain RQ-VAE reaches 0.96.
 _MIN_UTILISATION = 0.8
@@ -108,7 +106,7 @@ def check(workspace_root: Path, params: Params | None = None) -> list[CheckResul
     """
     params = params or params_of(workspace_root)
     workspace = Workspace(workspace_root)
-    codebook = _codebook(workspace)
+    codebook = json_artefact(workspace.codebook / "config.json", "codebook", ["codes", "levels"])
     types = column_types(workspace.sids)
     readable_artefact(workspace.items, ["item_id"])
     readable_artefact(workspace.events, ["user_id", "item_id"])
@@ -127,15 +125,6 @@ def check(workspace_root: Path, params: Params | None = None) -> list[CheckResul
     facts = _facts(workspace, params, codebook["codes"], expected[1:])
     batches = {FACTS: frame_of(facts), "sids": read_table(workspace.sids, expected).to_pandas()}
     return results + validate(_RULES, batches)
-
-
-def _codebook(workspace: Workspace) -> dict[str, Any]:
-    """``codes`` (K) and ``levels`` (L) of the codebook that gave the codes."""
-    file = workspace.codebook / "config.json"
-    if not file.exists():
-        raise UserError(f"{file} is missing: run the stage `codebook` first (`dvc repro`, or `s2gr run`)")
-    config: dict[str, Any] = read_json(file)
-    return config
 
 
 def _facts(workspace: Workspace, params: Params, codes: int, columns: list[str]) -> Facts:

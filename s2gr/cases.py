@@ -1,4 +1,4 @@
-"""The cases of the leave-one-out protocol (docs/method.md, §2): a history, what came next, and what was seen before.
+"""The cases of the leave-one-out protocol (docs/method.md, §6): a history, what came next, and what was seen before.
 
 The target of a user is their last event (test) or the one before (validation); everything earlier is history, so the
 test history holds the validation item. All users count, the whole catalogue is ranked, nothing is sampled. The reasoner

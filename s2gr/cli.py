@@ -122,9 +122,8 @@ def main() -> None:
 def _params_of(workspace: Workspace, files: list[Path] | None) -> Params:
     """The parameters that the artefacts were made with, unless others are given."""
     from s2gr.params import load_params
-    from s2gr.pipeline import params_file
 
-    made_with = (params_file(workspace), workspace.root / "params.yaml")
+    made_with = (workspace.params, workspace.root / "params.yaml")
     return load_params(files or [path for path in made_with if path.exists()][:1])
 
 

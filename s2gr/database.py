@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import duckdb
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from s2gr.errors import UserError
 from s2gr.params import Runtime
+from s2gr.workspace import sweep
 
 
 @contextmanager
 def database(runtime: Runtime, state: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """An in-memory database; what does not fit into memory goes to a folder below ``state`` that is removed after."""
+    """An in-memory database; what does not fit into memory goes to a folder below ``state`` that is removed after.
+
+    Those of processes that were killed are removed first.
+    """
     state.mkdir(parents=True, exist_ok=True)
-    spill = Path(tempfile.mkdtemp(prefix="duckdb-", dir=state))
+    sweep(state, "duckdb")
+    spill = Path(tempfile.mkdtemp(prefix=f"duckdb-{os.getpid()}-", dir=state))
     config: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": f"{round(runtime.memory_gb * 1024)}MiB",
         "temp_directory": str(spill),
@@ -55,18 +59,9 @@ def identifier(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def readable_artefact(path: Path, columns: list[str]) -> Path:
-    """``path``, once its Parquet footer was seen to hold ``columns``: for SQL that streams from the file.
-
-    Raises: UserError: if it is missing, damaged, or lacks one of ``columns``.
-    """
-    if not path.exists():
-        raise UserError(f"{path} is missing: run the stage that makes it first (`dvc repro`, or `s2gr run`)")
-    try:
-        found = pq.read_schema(path).names
-    except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(f"{path} is not a readable Parquet file ({error}); delete it and run `dvc repro`") from error
-    missing = sorted(set(columns) - set(found))
-    if missing:
-        raise UserError(f"{path}: expected column {', '.join(missing)}, found {', '.join(found)}")
-    return path
+def one_row(connection: duckdb.DuckDBPyConnection, query: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The one row of an aggregate ``query``: column → value."""
+    cursor = connection.execute(query, dict(parameters))
+    names = [column[0] for column in cursor.description or ()]
+    (values,) = cursor.fetchall()
+    return dict(zip(names, values, strict=True))

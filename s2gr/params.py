@@ -6,6 +6,7 @@ it changes. Section = folder = stage = asset.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -66,6 +67,21 @@ class Source(Section):
     item_columns: ItemColumns = ItemColumns()
     # Of whole-number timestamps; text is read as ISO 8601. `auto` goes by magnitude.
     timestamp_unit: Literal["auto", "s", "ms", "us"] = "auto"
+
+    def file(self, name: str, parameter: str) -> Path:
+        """The file ``name`` below ``path``; ``parameter`` is what names it.
+
+        Raises: UserError: it lies elsewhere.
+        """
+        folder = Path(os.path.abspath(self.path))
+        # Not resolved: a link inside the folder may lead elsewhere.
+        file = Path(os.path.abspath(folder / name))
+        if not file.is_relative_to(folder):
+            raise UserError(
+                f"{parameter}: {name!r} is not below source.path ({folder}); "
+                "put or link the file there, or set source.path to a folder that holds it"
+            )
+        return self.path / file.relative_to(folder)
 
 
 class Events(Section):

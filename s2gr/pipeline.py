@@ -12,7 +12,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import yaml
 
@@ -63,15 +62,10 @@ def run_all(params: Params, workspace: Workspace, until: str = STAGES[-1], force
     return ran
 
 
-def params_file(workspace: Workspace) -> Path:
-    """The parameters of the last ``s2gr run`` in this folder."""
-    return workspace.state / "params.yaml"
-
-
 def _run(stage: str, params: Params, workspace: Workspace, worked_from: Fingerprint) -> None:
     if params.runtime.devices > 1:
         # DDP starts its other processes as copies of this one: they must be this stage, not the whole run.
-        files = ["--params", str(params_file(workspace)), "--workdir", str(workspace.root)]
+        files = ["--params", str(workspace.params), "--workdir", str(workspace.root)]
         code = subprocess.run([sys.executable, "-m", f"s2gr.{stage}", *files], check=False).returncode
         if code:
             raise StageFailed(code)
@@ -90,7 +84,7 @@ def _run(stage: str, params: Params, workspace: Workspace, worked_from: Fingerpr
 
 
 def _save_params(params: Params, workspace: Workspace) -> None:
-    path = params_file(workspace)
+    path = workspace.params
     temporary = path.with_suffix(".tmp")
     temporary.write_text(yaml.safe_dump(params.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
     os.replace(temporary, path)

@@ -76,7 +76,9 @@ def main(stage: str) -> None:
 def _record_timing(workspace: Workspace, stage: str, seconds: float) -> None:
     path = workspace.state / "timings.json"
     timings = read_json(path) if path.exists() else {}
-    peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    timings[stage] = {"seconds": round(seconds, 2), "peak_mb": round(peak_kib / 1024)}
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # macOS counts bytes, Linux KiB.
+    peak_mb = peak / 1024 / (1024 if sys.platform == "darwin" else 1)
+    timings[stage] = {"seconds": round(seconds, 2), "peak_mb": round(peak_mb)}
     write_json(timings, path)
     log.info("%s: done in %.1f s", stage, seconds)

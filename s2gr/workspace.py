@@ -65,6 +65,11 @@ class Workspace:
         """What is not an artefact: downloads, checkpoints, timings, half-written outputs."""
         return self.root / ".s2gr"
 
+    @property
+    def params(self) -> Path:
+        """The parameters of the last `s2gr run` in this folder."""
+        return self.state / "params.yaml"
+
     def report(self, stage: str) -> Path:
         """All figures of a stage."""
         return self.root / f"reports/{stage}.json"
@@ -86,7 +91,7 @@ class Workspace:
         """
         staging_parent = self.state / "staging"
         staging_parent.mkdir(parents=True, exist_ok=True)
-        _sweep(staging_parent, stage)
+        sweep(staging_parent, stage)
         staging = Path(tempfile.mkdtemp(prefix=f"{stage}-{os.getpid()}-", dir=staging_parent))
         try:
             yield Workspace(staging)
@@ -118,11 +123,38 @@ def _replace(source: Path, target: Path) -> None:
         os.replace(source, target)
 
 
-def _sweep(parent: Path, stage: str) -> None:
-    for leftover in parent.glob(f"{stage}-*-*"):
-        pid = leftover.name.removeprefix(f"{stage}-").split("-")[0]
-        if not Path(f"/proc/{pid}").exists():
+def sweep(parent: Path, prefix: str) -> None:
+    """Remove the folders ``{prefix}-{pid}-…`` of processes that were killed before they could."""
+    for leftover in parent.glob(f"{prefix}-*-*"):
+        pid = leftover.name.removeprefix(f"{prefix}-").split("-")[0]
+        if pid.isdecimal() and not alive(int(pid)):
             shutil.rmtree(leftover, ignore_errors=True)
+
+
+def alive(pid: int) -> bool:
+    """Is there a process ``pid``, whoever's it is?"""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def readable_artefact(path: Path, columns: list[str]) -> Path:
+    """``path``, once its Parquet footer was seen to hold ``columns``: for SQL that streams from the file.
+
+    Raises: UserError: if it is missing, damaged, or lacks one of ``columns``.
+    """
+    if not path.exists():
+        raise UserError(f"{path} is missing: run the stage that makes it first (`dvc repro`, or `s2gr run`)")
+    with _whole(path):
+        found = pq.read_schema(path).names
+    missing = sorted(set(columns) - set(found))
+    if missing:
+        raise UserError(f"{path}: expected column {', '.join(missing)}, found {', '.join(found)}")
+    return path
 
 
 def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
@@ -130,16 +162,18 @@ def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
 
     Raises: UserError: if it is missing, damaged, or lacks one of ``columns``.
     """
-    if not path.exists():
-        raise UserError(f"{path} is missing: run the stage that makes it first (`dvc repro`, or `s2gr run`)")
-    try:
+    readable_artefact(path, columns or [])
+    with _whole(path):
         table = pq.read_table(path, memory_map=True)
+    return table.select(columns) if columns else table
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[None]:
+    try:
+        yield
     except (pa.ArrowInvalid, OSError) as error:
         raise UserError(f"{path} is not a readable Parquet file ({error}); delete it and run `dvc repro`") from error
-    missing = sorted(set(columns or ()) - set(table.column_names))
-    if missing:
-        raise UserError(f"{path}: expected column {', '.join(missing)}, found {', '.join(table.column_names)}")
-    return table.select(columns) if columns else table
 
 
 def write_table(table: pa.Table, path: Path) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import time
+import types
 from pathlib import Path
 
 import duckdb
@@ -14,8 +15,11 @@ import pyarrow as pa
 import pytest
 import torch
 
+from s2gr import stage
+from s2gr.database import database
 from s2gr.errors import UserError, explained
-from s2gr.workspace import Workspace, read_table, write_json, write_table
+from s2gr.params import Runtime
+from s2gr.workspace import Workspace, read_json, read_table, write_json, write_table
 
 
 def test_outputs_move_into_place_when_the_stage_ends(tmp_path: Path) -> None:
@@ -108,3 +112,27 @@ def test_too_little_memory_is_explained_whichever_library_says_so() -> None:
 def test_other_errors_pass_through() -> None:
     with pytest.raises(KeyError), explained():
         raise KeyError("x")
+
+
+def test_what_a_killed_process_spilled_is_removed_and_that_of_a_living_one_stays(tmp_path: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    dead, living = tmp_path / f"duckdb-{process.pid}-x", tmp_path / f"duckdb-{os.getppid()}-x"
+    for folder in (dead, living):
+        folder.mkdir()
+        (folder / "spilled").write_text("")
+    with database(Runtime(), tmp_path):
+        assert not dead.exists()
+        assert living.exists()
+        assert len(list(tmp_path.glob(f"duckdb-{os.getpid()}-*"))) == 1
+    assert not list(tmp_path.glob(f"duckdb-{os.getpid()}-*"))
+
+
+@pytest.mark.parametrize(("platform", "peak_mb"), [("linux", 2048), ("darwin", 2)])
+def test_peak_memory_is_in_megabytes_on_every_system(
+    platform: str, peak_mb: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr("resource.getrusage", lambda _: types.SimpleNamespace(ru_maxrss=2 * 1024**2))
+    stage._record_timing(Workspace(tmp_path), "sids", 1.0)
+    assert read_json(tmp_path / ".s2gr/timings.json")["sids"]["peak_mb"] == peak_mb

@@ -20,7 +20,7 @@ _CHUNK = 512
 def embed_sentences(texts: Sequence[str], model: str, runtime: Runtime) -> Matrix:
     """Float32 ``[items, dim]`` with unit rows.
 
-    Raises: UserError: the extra is not installed, or the model can't be loaded.
+    Raises: UserError: the extra is not installed, the model can't be loaded, or there is no such device.
     """
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     try:
@@ -29,9 +29,12 @@ def embed_sentences(texts: Sequence[str], model: str, runtime: Runtime) -> Matri
         raise UserError(
             "content.kind sentence-transformers needs the extra [text]: run `.venv/bin/pip install -e '.[text]'`"
         ) from error
-    device = None if runtime.device == "auto" else runtime.device
+    # Imported here, as it imports torch, which the other kinds of content do without.
+    from s2gr.runtime import prepare_torch
+
+    device = prepare_torch(runtime)
     try:
-        encoder = SentenceTransformer(model, device=device)
+        encoder = SentenceTransformer(model, device=str(device))
     except Exception as error:  # the hub, safetensors and torch have a dozen exception types here
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise UserError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,28 +14,37 @@ import pyarrow.parquet as pq
 
 from s2gr.embeddings import Matrix, has_direction, unit_rows
 from s2gr.errors import UserError
+from s2gr.params import Source
 
 
-def load_embeddings(item_ids: Sequence[str], folder: Path, file: str, ids_file: str | None) -> Matrix:
+def load_precomputed(item_ids: Sequence[str], source: Source, file: str, ids_file: str | None) -> Matrix:
     """Float32 ``[items, dim]`` with unit rows, in the order of ``item_ids``; rows of other items are ignored.
+
+    ``file`` and ``ids_file`` lie below ``source.path``.
 
     Raises: UserError: a file that is missing, malformed or disagrees with itself, an item without an embedding, or one
         whose embedding is not finite or all zero; the first such item and its row (from 1) are named.
     """
-    path = folder / file
+    path = source.file(file, "content.embeddings")
     if not path.is_file():
         raise UserError(f"content.embeddings: {path.absolute()} does not exist (it is looked for below source.path)")
     if path.suffix == ".npy":
         if ids_file is None:
             raise UserError(f"content.ids: {path} needs the text file of its item ids, one a line, in row order")
-        vectors, ids, ids_path = _read_npy(path), _read_ids(folder / ids_file), folder / ids_file
+        ids_path = source.file(ids_file, "content.ids")
+        vectors, ids = _read_npy(path), _read_ids(ids_path)
     elif path.suffix == ".parquet":
         vectors, ids, ids_path = *_read_parquet(path), path
     else:
         raise UserError(f"content.embeddings: {path} must be a .npy or a .parquet file")
     if len(ids) != len(vectors):
         raise UserError(f"{path} has {len(vectors)} rows, but {ids_path} has {len(ids)} ids; they must agree")
-    return _select(item_ids, vectors, _row_of(ids, ids_path), path)
+    return _select(item_ids, vectors, _row_of([_identity(item_id) for item_id in ids], ids_path), path)
+
+
+def _identity(item_id: str) -> str:
+    """The id as the event log has it: without blanks around it, and 196 for 196.0."""
+    return re.sub(r"^(-?\d+)\.0+$", r"\1", item_id.strip(), flags=re.ASCII)
 
 
 def _read_npy(path: Path) -> npt.NDArray[np.floating]:

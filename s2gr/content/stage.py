@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from s2gr.content.precomputed import load_embeddings
+from s2gr.content.precomputed import load_precomputed
 from s2gr.embeddings import embedding_table
 from s2gr.params import Params
 from s2gr.stage import Metrics
@@ -20,8 +20,8 @@ def run(params: Params, inputs: Workspace, outputs: Workspace) -> Metrics:
     details: dict[str, float] = {}
     if content.kind == "precomputed":
         assert content.embeddings is not None  # params refuse it otherwise
-        folder = params.source.path
-        embeddings = load_embeddings(items["item_id"].to_pylist(), folder, content.embeddings, content.ids)
+        ids = items["item_id"].to_pylist()
+        embeddings = load_precomputed(ids, params.source, content.embeddings, content.ids)
     elif content.kind == "sentence-transformers":
         from s2gr.content.language_model import embed_sentences
 

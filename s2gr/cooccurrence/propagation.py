@@ -1,4 +1,4 @@
-"""Collaborative alignment, S²GR §1.1 (docs/method.md): content embeddings spread over the co-occurrence graph.
+"""Collaborative alignment, S²GR (docs/method.md §1): content embeddings spread over the co-occurrence graph.
 
 ``Â = D^{-1/2} A D^{-1/2}``, ``H⁽⁰⁾ = X``, ``H⁽ᵏ⁾ = (1−α) Â H⁽ᵏ⁻¹⁾ + α X`` and
 ``H_align = Σ_k β_k H⁽ᵏ⁾`` with ``β_k ∝ α(1−α)^k``, k = 0 … K_g.
@@ -23,7 +23,7 @@ def symmetric_adjacency(
 
 
 def propagate(content: Matrix, adjacency: sparse.csr_array, teleport: float, steps: int) -> Matrix:
-    """Blend each item's content with its neighbours' (S²GR §1.1 of docs/method.md).
+    """Blend each item's content with its neighbours' (docs/method.md §1).
 
     Args:
         content: float32 ``[items, dim]``, rows of unit norm.

@@ -1,4 +1,4 @@
-"""Stage ``cooccurrence``: the training part of the log → pair counts → content aligned with collaboration (S²GR §1.1).
+"""Stage ``cooccurrence``: training events → pair counts → content aligned with collaboration (docs/method.md §1).
 
 Only the training split is counted. The paper leaves open whether H_align is normalised; here its rows are scaled to
 unit length, so that the codebook quantises directions and an item's popularity does not show in its vector's length.
@@ -13,12 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from s2gr.cooccurrence.propagation import Matrix, propagate, symmetric_adjacency
-from s2gr.database import database, literal, readable_artefact, sql
+from s2gr.database import database, literal, sql
 from s2gr.embeddings import embedding_matrix, embedding_table, has_direction, unit_rows
 from s2gr.errors import UserError
 from s2gr.params import Params, Runtime
 from s2gr.stage import Metrics
-from s2gr.workspace import Workspace, read_table, write_table
+from s2gr.workspace import Workspace, read_table, readable_artefact, write_table
 
 
 def run(params: Params, inputs: Workspace, outputs: Workspace) -> Metrics:

@@ -3,7 +3,7 @@
 A rank is the number of items ranked before the target, 0 at the top. Where items share a semantic ID, a ranking of IDs
 orders groups, not items; the target then stands at an unknown place within its group, and both metrics are expectations
 over that place: ``ItemHit@K = min(g, max(0, K − P)) / g`` with g the group's size and P the items in groups before it
-(docs/method.md, §2). Counting a hit on the ID as a hit on the item would inflate the figures.
+(docs/method.md, §6). Counting a hit on the ID as a hit on the item would inflate the figures.
 """
 
 from __future__ import annotations

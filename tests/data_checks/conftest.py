@@ -47,6 +47,7 @@ class Artefacts:
     quarantine: Columns
     sids: Columns
     config: dict[str, int]
+    landed: int
     types: dict[str, dict[str, pa.DataType]]
 
     def write(self, root: Path) -> Path:
@@ -56,6 +57,7 @@ class Artefacts:
             kinds = {**TYPES, **self.types.get(name, {})}
             arrays = {column: pa.array(values, kinds.get(column)) for column, values in columns.items()}
             write_table(pa.table(arrays), getattr(workspace, name))
+        write_json({"landed": self.landed}, workspace.report("events"))
         write_json(self.config, workspace.codebook / "config.json")
         return root
 
@@ -86,6 +88,7 @@ def make_artefacts(users: int = 40, length: int = 12, items: int = 64, seed: int
             **{f"code_{level + 1}": [code[level] for code in codes] for level in range(LEVELS)},
         },
         config={"codes": CODES, "levels": LEVELS},
+        landed=users * length,
         types={},
     )
 

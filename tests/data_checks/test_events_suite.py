@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from data_checks import events
+from data_checks.inputs import params_of
 from s2gr.errors import UserError
 
 Fault = Callable[[Any], None]
@@ -164,3 +165,31 @@ def test_damaged_log_is_one_line(artefacts: Any, tmp_path: Path) -> None:
     (artefacts.write(tmp_path) / "data/events.parquet").write_bytes(b"half a file")
     with pytest.raises(UserError, match="not a readable Parquet file"):
         events.check(tmp_path)
+
+
+@pytest.mark.parametrize(("landed", "passed"), [(10_000, True), (999, False)])
+def test_the_rejected_share_is_of_the_landed_rows_not_of_those_in_the_k_core(
+    landed: int, passed: bool, artefacts: Any, tmp_path: Path
+) -> None:
+    # 480 events are left of `landed`: the k-core dropped the others, and they were sound.
+    artefacts.landed = landed
+    _rejected(artefacts)
+    results = {result.name: result for result in events.check(artefacts.write(tmp_path))}
+    assert results["few_quarantined"].passed is passed
+    assert results["few_quarantined"].metadata["observed"] == pytest.approx(10 / landed)
+
+
+def test_rejected_items_are_no_rejected_events(artefacts: Any, tmp_path: Path) -> None:
+    _rejected(artefacts)
+    artefacts.quarantine["reason"] = ["duplicate_item", "missing_item_id"] * 5
+    results = {result.name: result for result in events.check(artefacts.write(tmp_path))}
+    assert results["few_quarantined"].metadata["observed"] == 0
+
+
+def test_k_core_comes_from_the_last_run_where_the_folder_has_no_params(artefacts: Any, tmp_path: Path) -> None:
+    state = artefacts.write(tmp_path) / ".s2gr"
+    state.mkdir()
+    (state / "params.yaml").write_text("events: {k_core: 13}\n")
+    assert params_of(tmp_path).events.k_core == 13
+    (tmp_path / "params.yaml").write_text("events: {k_core: 4}\n")
+    assert params_of(tmp_path).events.k_core == 4

