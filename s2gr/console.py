@@ -25,7 +25,8 @@ def set_up_logging() -> None:
     handler = _Handler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(message)s", datefmt="%H:%M:%S"))
     log.handlers[:] = [handler]
-    log.setLevel(os.environ.get("S2GR_LOG", "INFO").upper())
+    level = os.environ.get("S2GR_LOG", "INFO").upper()
+    log.setLevel(level if level in logging.getLevelNamesMapping() else logging.INFO)
     log.propagate = False
 
 

@@ -29,6 +29,8 @@ def explained() -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(error):
             raise UserError(f"the disk is full: {error}; free some space or use --workdir on another disk") from error
+        if isinstance(error, PermissionError | IsADirectoryError | NotADirectoryError):
+            raise UserError(f"{error.filename}: {error.strerror}; change its permissions or the path") from error
         raise
     except Exception as error:
         # DuckDB and torch have exception types of their own; both are recognised by what they say.

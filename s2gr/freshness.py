@@ -13,13 +13,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from s2gr.params import Params
-from s2gr.stage import STAGES
+from s2gr.stage import STAGES, sections_of
 from s2gr.workspace import Workspace, read_json, write_json
 
 PACKAGE = Path(__file__).parent
-
-# Sections of the parameters besides `runtime` and the stage's own.
-EXTRA_SECTIONS = {"events": ("source",), "content": ("source",)}
 
 # Everything a stage writes, below the workspace.
 OUTPUTS = {
@@ -51,7 +48,7 @@ class Fingerprint:
 
 def fingerprint(stage: str, params: Params, workspace: Workspace) -> Fingerprint:
     """Everything that ``stage`` would work from if it ran now."""
-    sections = params.model_dump(mode="json", include={"runtime", stage, *EXTRA_SECTIONS.get(stage, ())})
+    sections = params.model_dump(mode="json", include=set(sections_of(stage)))
     sections["runtime"] = {key: value for key, value in sections["runtime"].items() if key not in _WITHOUT_EFFECT}
     earlier = STAGES[: STAGES.index(stage)]
     inputs = hashes(
@@ -103,10 +100,10 @@ def _record(stage: str, workspace: Workspace) -> Path:
 
 def _source_hashes(stage: str, params: Params) -> Hashes:
     """The raw files that ``events`` and ``content`` read."""
-    if stage not in EXTRA_SECTIONS:
+    if "source" not in sections_of(stage):
         return {}
     folder = params.source.path
-    files = {path for path in folder.iterdir() if path.is_file()} if folder.is_dir() else set()
+    files = {path for path in folder.rglob("*") if path.is_file()} if folder.is_dir() else set()
     if stage == "content":
         files |= {folder / name for name in (params.content.embeddings, params.content.ids) if name}
         if params.content.model and Path(params.content.model).is_dir():

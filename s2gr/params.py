@@ -22,7 +22,7 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Runtime(Section):
@@ -37,6 +37,10 @@ class Runtime(Section):
     # More than one trains data-parallel (DDP).
     devices: Count = 1
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
+
+    def effective(self) -> str:
+        """What a training depends on, as JSON: a memory limit decides how fast a stage computes, not what."""
+        return self.model_dump_json(exclude={"memory_gb"})
 
 
 class EventColumns(Section):
@@ -136,6 +140,12 @@ class Codebook(Section):
     balance: Annotated[float, Field(ge=0.0)] = 0.1
     balance_clip: Annotated[float, Field(ge=0.0, le=0.2)] = 0.1
 
+    @model_validator(mode="after")
+    def _countable(self) -> Codebook:
+        if self.codes**self.levels >= 2**63:
+            raise ValueError(f"`codes` ^ `levels` ({self.codes}^{self.levels}) must stay below 2^63")
+        return self
+
 
 class Sids(Section):
     # Codes are chosen by the plain distance at export; balancing acts in training only unless this is set.
@@ -167,7 +177,8 @@ class Reasoner(Section):
     clusters: Annotated[int, Field(ge=2)] = 16
     alignment_temperature: Positive = 0.1
     alignment: Annotated[float, Field(ge=0.0)] = 1.0
-    # In-batch InfoNCE (`batch`) or the whole catalogue (`catalogue`) for the interest vector v_g.
+    # In-batch InfoNCE by cosine / `interest_temperature` (`batch`), or cross-entropy over the whole catalogue by dot
+    # product (`catalogue`) for the interest vector v_g.
     interest: Literal["batch", "catalogue"] = "catalogue"
     interest_temperature: Positive = 0.1
     interest_weight: Annotated[float, Field(ge=0.0)] = 1.0
@@ -182,6 +193,8 @@ class Reasoner(Section):
     def _consistent(self) -> Reasoner:
         if self.dim % self.heads:
             raise ValueError(f"`dim` ({self.dim}) must be a multiple of `heads` ({self.heads})")
+        if self.ranking == "fused" and not self.interest_weight:
+            raise ValueError("`ranking: fused` needs a trained interest vector; set `interest_weight` above 0")
         return self
 
 

@@ -22,7 +22,9 @@ def prepare_torch(runtime: Runtime) -> torch.device:
         raise UserError("runtime.device is `cuda`, but torch sees no GPU; use `auto` or `cpu`")
     # cuBLAS needs this set before its first call to be deterministic.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.set_num_threads(runtime.threads or os.cpu_count() or 1)
+    # The cores that this process may use, which need not be all of them.
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    torch.set_num_threads(runtime.threads or cores)
     torch.use_deterministic_algorithms(True)
     # Filling fresh memory guards against reading it; it would cost 3 % of a training step.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

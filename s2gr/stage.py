@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import resource
 import sys
 import time
@@ -25,7 +26,15 @@ from s2gr.workspace import Workspace, read_json, write_json
 
 STAGES = ("events", "content", "cooccurrence", "codebook", "sids", "reasoner", "evaluation")
 
+# What a stage reads of the parameters besides `runtime` and the section of its name.
+_EXTRA_SECTIONS: dict[str, tuple[str, ...]] = {"events": ("source",), "content": ("source",)}
+
 Metrics = Mapping[str, Any]
+
+
+def sections_of(stage: str) -> tuple[str, ...]:
+    """The sections of the parameters that a stage reads."""
+    return ("runtime", stage, *_EXTRA_SECTIONS.get(stage, ()))
 
 
 class StageFunction(Protocol):
@@ -49,7 +58,9 @@ def execute(stage: str, params: Params, workspace: Workspace, verify: Callable[[
         write_json(metrics, outputs.report(stage))
         if verify is not None:
             verify()
-    _record_timing(workspace, stage, time.monotonic() - started)
+    # Under DDP every process runs the stage.
+    if os.environ.get("LOCAL_RANK", "0") == "0":
+        _record_timing(workspace, stage, time.monotonic() - started)
     return metrics
 
 
@@ -64,12 +75,17 @@ def main(stage: str) -> None:
         files = arguments.params or [Path("params.yaml")]
         with forwarded_log():
             params = load_params(files)
-            execute(stage, params, Workspace(arguments.workdir), verify=watch(stage, files, params))
+            execute(
+                stage,
+                params,
+                Workspace(arguments.workdir),
+                verify=watch(sections_of(stage), files, params),
+            )
     except UserError as error:
         print(f"error: {stage}: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print(f"{stage}: interrupted; the outputs are as they were", file=sys.stderr)
+        print(f"{stage}: interrupted; nothing was published", file=sys.stderr)
         sys.exit(130)
 
 

@@ -36,14 +36,21 @@ def print_summary(workspace: Workspace, console: Console) -> None:
         raise UserError(
             f"{workspace.report('evaluation')} is missing: run `make pipeline`, `dvc repro` or `s2gr run` first"
         )
-    sids, timings_file = _report(workspace, "sids"), workspace.state / "timings.json"
-    timings = read_json(timings_file) if timings_file.exists() else {}
+    sids, timings = _report(workspace, "sids"), _timings(workspace)
     parts: list[RenderableType] = [_rankings(evaluation), *_verdicts(evaluation)]
     if sids:
         parts += ["", _semantic_ids(sids), *_collisions(sids)]
     if timings:
         parts += ["", _times(timings)]
     console.print(Group(*parts, "", *_next_steps(workspace)))
+
+
+def _timings(workspace: Workspace) -> Any:
+    """No artefact: where they are lost or damaged, the table is left out."""
+    try:
+        return read_json(workspace.state / "timings.json")
+    except (OSError, ValueError):
+        return {}
 
 
 def _report(workspace: Workspace, stage: str) -> Any:
@@ -124,14 +131,19 @@ def _times(timings: Mapping[str, Any]) -> Table:
 def _next_steps(workspace: Workspace) -> Iterator[Text]:
     where = "" if str(workspace.root) == "." else f" --workdir {shlex.quote(str(workspace.root))}"
     user = read_table(workspace.events, ["user_id"])["user_id"][0].as_py()
-    steps = {f"s2gr recommend --user {shlex.quote(user)} -k 10{where}": "recommendations for one user"}
+    steps = {}
+    if (workspace.root / "dvc.yaml").exists():
+        steps["source .venv/bin/activate"] = "once in each shell, for the commands below"
+    steps |= {f"s2gr recommend --user {shlex.quote(user)} -k 10{where}": "recommendations for one user"}
     if (workspace.root / "dvc.yaml").exists():
         steps |= {
             "make ui": "the pipeline in Dagster, http://127.0.0.1:3000",
             "dvc plots show": "loss curves, code usage, rankings",
             "dvc params diff": "what changed since the last commit",
         }
-    steps["s2gr run --set source.kind=files --set source.path=FOLDER --workdir W"] = "your own data"
+    steps["s2gr run --set source.kind=files --set source.path=FOLDER --workdir W"] = (
+        "your own data: columns user_id, item_id, timestamp, or name yours as the README says"
+    )
     yield Text("Next:")
     for command, told in steps.items():
         yield Text(f"  {command}\n      {told}")

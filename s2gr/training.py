@@ -17,13 +17,14 @@ from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from s2gr.console import log, progress
 from s2gr.errors import UserError
+from s2gr.unchanged import code_in_use
 
 Row = dict[str, float]
 
@@ -79,6 +80,8 @@ def fit(
     Raises: UserError: if a loss is not finite, naming step and batch.
     """
     module, optimizer = fabric.setup(model, optimizer)
+    # Half the epochs by other code would be nobody's model.
+    fingerprint = f"{fingerprint} {code_in_use()}"
     state, best_weights = _resume(checkpoint, fingerprint, model, optimizer)
     base_rates = [group["lr"] for group in optimizer.param_groups]
     steps = len(_share(plan.batches(0), fabric))
@@ -213,12 +216,10 @@ def _resume(
     if not checkpoint.exists():
         return _State(), {}
     try:
-        from safetensors import safe_open
-
         with safe_open(checkpoint, framework="pt") as file:
             told = json.loads(file.metadata()["state"])
         if told["fingerprint"] != fingerprint:
-            log.info("%s is of other data or parameters: starting anew", checkpoint)
+            log.info("%s is of other data, parameters or code: starting anew", checkpoint)
             return _State(), {}
         tensors = load_file(checkpoint)
     except (SafetensorError, OSError, KeyError, ValueError) as error:

@@ -18,12 +18,11 @@ from s2gr.params import Params, load_params
 PACKAGE = Path(__file__).parent
 
 
-def watch(stage: str, files: Sequence[Path], params: Params) -> Callable[[], None]:
+def watch(sections: Sequence[str], files: Sequence[Path], params: Params) -> Callable[[], None]:
     """Remember the sources as they are now; the returned function raises if those that were used changed since.
 
     Args:
-        stage: its section of the parameters is watched, with ``runtime`` and ``source``. Other sections may change:
-            no input of this stage.
+        sections: of the parameters, those that the stage reads; others may change.
         files: the parameter files, as given to :func:`load_params`.
         params: what they held when the stage began.
     """
@@ -34,17 +33,22 @@ def watch(stage: str, files: Sequence[Path], params: Params) -> Callable[[], Non
         if changed:
             raise UserError(
                 f"{changed[0].relative_to(PACKAGE.parent)} changed while the stage ran, so its result would be "
-                "attributed to code that did not make it; the outputs are as they were, run the stage again"
+                "attributed to code that did not make it; nothing was published, run the stage again"
             )
         now = load_params(files)
-        for section in ("runtime", "source", stage):
+        for section in sections:
             if getattr(now, section) != getattr(params, section):
                 raise UserError(
                     f"section `{section}` of {files[-1]} changed while the stage ran; "
-                    "the outputs are as they were, run the stage again"
+                    "nothing was published, run the stage again"
                 )
 
     return verify
+
+
+def code_in_use() -> str:
+    """A digest of the package's modules that this process has imported."""
+    return hashlib.sha256("".join(f"{path} {_digest(path)}\n" for path in _used()).encode()).hexdigest()
 
 
 def _used() -> list[Path]:

@@ -96,19 +96,20 @@ class Workspace:
         try:
             yield Workspace(staging)
             # Under DDP every process runs the stage; the first one's files are the result.
-            for source in _outputs(staging) if os.environ.get("LOCAL_RANK", "0") == "0" else ():
+            for source in _outputs(staging, stage) if os.environ.get("LOCAL_RANK", "0") == "0" else ():
                 _replace(source, self.root / source.relative_to(staging))
         finally:
             shutil.rmtree(staging, ignore_errors=True)
 
 
-def _outputs(staging: Path) -> list[Path]:
-    """The files to move, and the folders below ``models`` as wholes."""
+def _outputs(staging: Path, stage: str) -> list[Path]:
+    """The folders below ``models`` as wholes, then the files, the stage's report last."""
     models = sorted(path for path in (staging / "models").glob("*") if path.is_dir())
     files = sorted(
         path for path in staging.rglob("*") if path.is_file() and not any(model in path.parents for model in models)
     )
-    return models + files
+    report = Workspace(staging).report(stage)
+    return models + sorted(files, key=lambda path: path == report)
 
 
 def _replace(source: Path, target: Path) -> None:
@@ -187,6 +188,6 @@ def read_json(path: Path) -> Any:
 
 def write_json(data: Mapping[str, Any], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     temporary.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     os.replace(temporary, path)

@@ -27,7 +27,6 @@ def run(params: Params, inputs: Workspace, outputs: Workspace) -> Metrics:
     fabric = start_fabric(params.runtime)
     model = RQVAE(embeddings.shape[1], section)
     model.initialise(embeddings, params.runtime.seed)
-    revived = [0]
     reviver = torch.Generator().manual_seed(params.runtime.seed)
 
     def revive(epoch: int) -> None:
@@ -37,7 +36,7 @@ def run(params: Params, inputs: Workspace, outputs: Workspace) -> Metrics:
             sample = embeddings[:: max(1, len(embeddings) // 65_536)].to(fabric.device)
             quantized = model.quantizer(model.encode(sample), balanced=False)
         reviver.manual_seed(params.runtime.seed + epoch)
-        revived[0] += model.quantizer.revive(quantized.residuals, quantized.codes, reviver)
+        model.quantizer.revive(quantized.residuals, quantized.codes, reviver)
 
     plan = Plan(
         description="codebook",
@@ -46,7 +45,8 @@ def run(params: Params, inputs: Workspace, outputs: Workspace) -> Metrics:
         before_epoch=revive,
     )
     optimizer = torch.optim.AdamW(model.parameters(), lr=section.learning_rate, weight_decay=0.0)
-    fingerprint = hashlib.sha256(f"{section.model_dump_json()}{params.runtime}".encode() + matrix.tobytes()).hexdigest()
+    told = f"{section.model_dump_json()}{params.runtime.effective()}".encode()
+    fingerprint = hashlib.sha256(told + matrix.tobytes()).hexdigest()
     rows = fit(fabric, model, optimizer, plan, inputs.state / "checkpoints/codebook.safetensors", fingerprint)
     model = model.cpu()
     model.save(outputs.codebook)
@@ -56,7 +56,6 @@ def run(params: Params, inputs: Workspace, outputs: Workspace) -> Metrics:
         "items": len(matrix),
         "input_dim": matrix.shape[1],
         "epochs": len(rows),
-        "revived_codes": revived[0],
         **last,
     }
 

@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from s2gr.cases import Cases, build_cases
 from s2gr.console import log, progress
-from s2gr.errors import UserError
 from s2gr.evaluation.baselines import Popularity, RankPair, Scorer, rank_targets
 from s2gr.evaluation.metrics import Ranks, gains, ranks_in_list, summarise
 from s2gr.evaluation.significance import compare
@@ -51,11 +50,6 @@ def run(params: Params, inputs: Workspace, outputs: Workspace) -> Metrics:
     settings = params.evaluation
     sequences = load_sequences(inputs.events, inputs.items)
     recommender = Recommender.load(inputs, params)
-    if recommender.item_ids != sequences.item_ids:
-        raise UserError(
-            f"{inputs.sids}: expected the {sequences.n_items} items of {inputs.items}, found "
-            f"{len(recommender.item_ids)} others; run the stages from `sids` on again"
-        )
     trained = read_json(inputs.reasoner / "config.json")["reasoner"]
     cases = build_cases(sequences, SPLIT, trained["history"])
     walk = GraphWalk(sequences)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from s2gr.params import Reasoner
 from s2gr.reasoner.backbone import Decoder, Encoder, KeyValue
@@ -109,6 +110,14 @@ class S2GR(nn.Module):
         start = self.interest_start.expand(users, queries, 1, -1)
         keys = self.interest_decoder.memory(memory.encoded)
         return self.interest_decoder(start, None, keys, memory.distance)[0].squeeze(2)
+
+    def interest_logits(self, interest: Tensor) -> Tensor:
+        """``[N, items]`` of v_g ``[N, D]``, scored as it is trained: by cosine / τ in a batch, else by dot product."""
+        vectors = self.item_vectors()
+        if self.params.interest == "batch":
+            interest, vectors = functional.normalize(interest, dim=-1), functional.normalize(vectors, dim=-1)
+            return interest @ vectors.T / self.params.interest_temperature
+        return interest @ vectors.T
 
     def decode(self, memory: Memory, targets: Tensor) -> Decoded:
         """All codes of all targets ``[B, Q]``, teacher-forced.

@@ -98,7 +98,7 @@ class Recommender:
 
     def evidence(self, memory: Memory, beam: Beam, histories: IntArray, lengths: IntArray) -> Evidence:
         """The distributions over the catalogue that are fused."""
-        interest = self.model.interest(memory)[:, 0] @ self.model.item_vectors().T
+        interest = self.model.interest_logits(self.model.interest(memory)[:, 0])
         walks = (as_distribution(walk.scores(histories, lengths)) for walk in (self.walk, self.walk_undirected))
         sid = beam_probabilities(beam, len(self.item_ids))
         return Evidence(sid, interest.float().softmax(-1), *(walk.to(self.device) for walk in walks))
@@ -132,11 +132,13 @@ class Recommender:
         if not (folder / "config.json").exists():
             raise UserError(f"{folder} holds no model: run `make pipeline`, `dvc repro` or `s2gr run` first")
         config, tensors = read_json(folder / "config.json"), load_file(folder / "model.safetensors")
-        sids = read_sids(workspace.sids)
+        sequences = load_sequences(workspace.events, workspace.items)
+        sids = read_sids(workspace.sids, sequences.item_ids)
         if not np.array_equal(sids.codes, tensors["codes"].numpy()):
             raise UserError(f"{folder} was trained on other semantic IDs than {workspace.sids}; run `dvc repro`")
         catalogue = Catalogue(tensors["codes"], config["codes_per_level"], tensors["centres"], tensors["cluster"])
         model = S2GR(Reasoner.model_validate(config["reasoner"]), catalogue)
         model.load_state_dict(tensors)
-        training = load_sequences(workspace.events, workspace.items).training()
-        return Recommender(model, sids, training, Fusion.of(config["fusion"]), prepare_torch(params.runtime))
+        return Recommender(
+            model, sids, sequences.training(), Fusion.of(config["fusion"]), prepare_torch(params.runtime)
+        )

@@ -41,7 +41,7 @@ def run(params: Params, inputs: Workspace, outputs: Workspace) -> Metrics:
     targets = int(np.maximum(np.diff(training.offsets) - 1, 0).sum())
     if targets == 0:
         raise UserError(f"{inputs.events}: no user has two training events; there is nothing to learn from")
-    sids = read_sids(inputs.sids)
+    sids = read_sids(inputs.sids, sequences.item_ids)
     catalogue = build_catalogue(RQVAE.load(inputs.codebook).quantizer.vectors.detach(), sids.codes, params)
     fabric = start_fabric(params.runtime)
     objective = Objective(S2GR(section, catalogue), section)
@@ -64,8 +64,9 @@ def run(params: Params, inputs: Workspace, outputs: Workspace) -> Metrics:
     optimizer = torch.optim.AdamW(
         parameter_groups(objective.named_parameters(), section.weight_decay), lr=section.learning_rate
     )
-    digest = hashlib.sha256(f"{section.model_dump_json()}{params.runtime.model_dump_json()}".encode())
-    for array in (training.offsets, training.items, sids.codes, catalogue.centres.numpy()):
+    digest = hashlib.sha256(f"{section.model_dump_json()}{params.runtime.effective()}".encode())
+    known = (training.offsets, training.items, cases.histories, cases.targets, sids.codes, catalogue.centres.numpy())
+    for array in known:
         digest.update(np.ascontiguousarray(array).tobytes())
     checkpoint = inputs.state / "checkpoints/reasoner.safetensors"
     rows = fit(fabric, objective, optimizer, plan, checkpoint, digest.hexdigest())

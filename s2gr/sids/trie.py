@@ -6,6 +6,7 @@ A node of depth ``l`` is a prefix of ``l`` codes that some item has; nodes are n
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,15 +36,20 @@ class Trie:
     leaf_item: IntArray  # [items]
 
 
-def read_sids(path: Path) -> SemanticIds:
+def read_sids(path: Path, catalogue: Sequence[str]) -> SemanticIds:
     """Read ``sids.parquet``.
 
-    Raises: UserError: if two items share a semantic ID, naming both.
+    Raises: UserError: if two items share a semantic ID, naming both, or the items are not those of ``catalogue``.
     """
     table = read_table(path)
     names = sorted((name for name in table.column_names if name.startswith("code_")), key=lambda name: int(name[5:]))
     codes = np.stack([pc.cast(table[name], "int64").to_numpy() for name in names], axis=1)
     item_ids = table["item_id"].to_pylist()
+    if item_ids != list(catalogue):
+        raise UserError(
+            f"{path}: expected the {len(catalogue)} items of items.parquet in their order, found {len(item_ids)} "
+            "others; run the stages from `content` on again (`dvc repro`)"
+        )
     order = np.lexsort(codes.T[::-1])
     same = np.flatnonzero((np.diff(codes[order], axis=0) == 0).all(1))
     if len(same):

@@ -33,7 +33,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 @pytest.mark.parametrize("path", ["used/model.py", "used/query.sql"])
 def test_an_edited_source_is_refused_by_name(package: Path, path: str) -> None:
     files = [package.parent / "params.yaml"]
-    verify = unchanged.watch("reasoner", files, load_params(files))
+    verify = unchanged.watch(("runtime", "reasoner"), files, load_params(files))
     verify()
     (package / path).write_text("-- edited", encoding="utf-8")
     with pytest.raises(UserError, match=rf"^edited_package/{path} changed while the stage ran"):
@@ -42,14 +42,14 @@ def test_an_edited_source_is_refused_by_name(package: Path, path: str) -> None:
 
 def test_a_source_that_the_stage_does_not_use_may_change(package: Path) -> None:
     files = [package.parent / "params.yaml"]
-    verify = unchanged.watch("reasoner", files, load_params(files))
+    verify = unchanged.watch(("runtime", "reasoner"), files, load_params(files))
     (package / "idle/__init__.py").write_text("edited = True", encoding="utf-8")
     verify()
 
 
 def test_its_own_section_may_not_change_and_another_stages_may(package: Path) -> None:
     file = package.parent / "params.yaml"
-    verify = unchanged.watch("reasoner", [file], load_params([file]))
+    verify = unchanged.watch(("runtime", "reasoner"), [file], load_params([file]))
     file.write_text("reasoner: {epochs: 3}\nevaluation: {bootstrap: 300}\n", encoding="utf-8")
     verify()
     file.write_text("reasoner: {epochs: 4}\nevaluation: {bootstrap: 300}\n", encoding="utf-8")

@@ -23,6 +23,11 @@ ITEM = (
 )
 
 
+@pytest.fixture(autouse=True)
+def _empty_landing_folder(tmp_path: Path) -> None:
+    (tmp_path / "land").mkdir(exist_ok=True)
+
+
 def flags(*genres: str) -> str:
     return "|".join("1" if genre in genres else "0" for genre in movielens._GENRES)
 
@@ -182,3 +187,13 @@ def test_the_real_data_set_is_found_or_downloaded(tmp_path: Path) -> None:
     if (downloads / "ml-100k.inter").exists():
         ratings = (downloads / "ml-100k.inter").read_bytes().partition(b"\n")[2]
         assert hashlib.sha256(ratings).hexdigest() == movielens._SHA256["u.data"]
+
+
+@pytest.mark.parametrize("name", ["typo", "mine"])
+def test_a_folder_of_other_files_is_not_answered_with_a_download(
+    tmp_path: Path, connection: duckdb.DuckDBPyConnection, name: str
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/log.csv").write_text("user_id,item_id,timestamp\n")
+    with pytest.raises(UserError, match="holds no MovieLens-100K files.*set source.kind to `files`"):
+        open_source(Source(path=tmp_path / name), connection, tmp_path / "downloads")
