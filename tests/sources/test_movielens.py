@@ -195,5 +195,5 @@ def test_a_folder_of_other_files_is_not_answered_with_a_download(
 ) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/log.csv").write_text("user_id,item_id,timestamp\n")
-    with pytest.raises(UserError, match="holds no MovieLens-100K files.*set source.kind to `files`"):
+    with pytest.raises(UserError, match=r"holds no MovieLens-100K files.*set source.kind to `files`"):
         open_source(Source(path=tmp_path / name), connection, tmp_path / "downloads")
