@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,9 @@ from orchestration.pictures import picture
 
 # More single figures than this make a page nobody reads; all of them stand in the JSON entry.
 MOST_FIGURES = 40
+# Rows of the table of level-1 codes, and letters of a title in it.
+MOST_CODES = 30
+LONGEST_CELL = 60
 
 
 def describe(project: Project, stage: Stage) -> dict[str, Any]:
@@ -31,10 +36,30 @@ def describe(project: Project, stage: Stage) -> dict[str, Any]:
         drawn = picture(project.root / path)
         if drawn is not None:
             entries[Path(path).stem.replace("_", " ")] = dg.MetadataValue.md(f"![{Path(path).stem}]({drawn})")
+        if Path(path).name == "codes.csv" and (project.root / path).exists():
+            entries["largest codes of level 1"] = dg.MetadataValue.md(_codes(project.root / path))
     for path in (*stage.outs, *stage.metrics):
         if path == f"reports/{stage.name}.json" and (project.root / path).exists():
             entries |= _figures(json.loads((project.root / path).read_text(encoding="utf-8")))
     return entries
+
+
+def _codes(path: Path) -> str:
+    """A Markdown table of the level-1 codes with the most items: what a person needs to judge them."""
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = sorted(csv.DictReader(file), key=lambda row: -int(row["items"]))[:MOST_CODES]
+    examples = [name for name in (rows[0] if rows else {}) if name.startswith("example_")]
+    lines = ["| code | items | name | for example |", "|---|---|---|---|"]
+    for row in rows:
+        shown = "; ".join(_cell(row[name]) for name in examples if row[name])
+        lines.append(f"| {row['code']} | {row['items']} | {_cell(row['name'])} | {shown} |")
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    """``text`` inside a Markdown table: what would be markup or end the cell is escaped, the rest cut short."""
+    short = text if len(text) <= LONGEST_CELL else f"{text[: LONGEST_CELL - 1]}…"
+    return re.sub(r"([\\|`*_\[\]<>#~])", r"\\\1", " ".join(short.split()))
 
 
 def _figures(metrics: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,9 @@
-"""The cases of the leave-one-out protocol (docs/method.md, §6): a history, what came next, and what was seen before.
+"""The cases of both protocols (docs/method.md, §6): a history, what came next, and what was seen before.
 
-The target of a user is their last event (test) or the one before (validation); everything earlier is history, so the
-test history holds the validation item. All users count, the whole catalogue is ranked, nothing is sampled. The reasoner
+The target of a user is their first event of the split; everything earlier is history, so the test history holds what
+the user did in the validation split. Leave-one-out has one such event per user. Under a global time split a user may do
+much after the cut: their first step counts, so that every user weighs the same and a bootstrap over users stays one
+over cases. All users with a training history count, the whole catalogue is ranked, nothing is sampled. The reasoner
 validates on such cases, the evaluation tests on them.
 """
 
@@ -14,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from s2gr.errors import UserError
-from s2gr.sequences import SPLITS, Sequences
+from s2gr.sequences import SPLITS, TRAIN, Sequences
 
 Integers = npt.NDArray[np.int64]
 
@@ -23,6 +25,8 @@ Integers = npt.NDArray[np.int64]
 class Cases:
     """One case per target event; items are rows of ``items.parquet``."""
 
+    # [cases], the target's place in Sequences.items
+    events: Integers
     # [cases], indices into Sequences.user_ids
     users: Integers
     # [cases, width], oldest first, padded with −1 at the end
@@ -62,6 +66,7 @@ class Cases:
         within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], counts)
         seen_items = self.seen_items[np.repeat(self.seen_offsets[rows], counts) + within]
         return Cases(
+            self.events[rows],
             self.users[rows],
             self.histories[rows],
             self.lengths[rows],
@@ -79,17 +84,24 @@ class Cases:
 
 
 def build_cases(sequences: Sequences, split: str, history: int) -> Cases:
-    """A case for each event of ``split`` (``validation`` or ``test``), with at most ``history`` items of history.
+    """A case for each user with training events and events of ``split`` (``validation`` or ``test``).
 
-    Raises: UserError: if the split is empty.
+    Args:
+        history: most items of a case's history.
+
+    Raises: UserError: if there is none.
     """
     events = np.flatnonzero(sequences.split == SPLITS.index(split))
+    users, first = np.unique(sequences.users[events], return_index=True)
+    # A user's events are in order of time: who has trained at all has done so first.
+    trained = sequences.split[sequences.offsets[users]] == TRAIN
+    users, events = users[trained].astype(np.int64), events[first[trained]]
     if not len(events):
         raise UserError(
-            f"data/events.parquet: expected {split} events, found none: no user has 3 events or more; "
-            "lower events.k_core or give a longer log"
+            f"data/events.parquet: expected {split} events, found none of a user with training events: no user has 3 "
+            "events or more (lower events.k_core, or give a longer log), or under `events.split: temporal` nobody was "
+            "there both before and after the cut (raise events.held_out)"
         )
-    users = sequences.users[events].astype(np.int64)
     starts = sequences.offsets[users]
     before = events - starts
     lengths = np.minimum(before, history)
@@ -102,6 +114,5 @@ def build_cases(sequences: Sequences, split: str, history: int) -> Cases:
     within = np.arange(seen_offsets[-1]) - np.repeat(seen_offsets[:-1], before)
     seen_items = sequences.items[np.repeat(starts, before) + within].astype(np.int64)
     interactions = np.diff(sequences.offsets)[users]
-    return Cases(
-        users, histories, lengths, sequences.items[events].astype(np.int64), seen_offsets, seen_items, interactions
-    )
+    targets = sequences.items[events].astype(np.int64)
+    return Cases(events, users, histories, lengths, targets, seen_offsets, seen_items, interactions)

@@ -114,6 +114,31 @@ def recommend(
             recommending.print_recommendations(found, _stdout())
 
 
+@app.command()
+def assign(
+    items: Annotated[
+        Path, typer.Option(help="Parquet, CSV or JSONL: a row per new item, with its text or an `embedding`.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Where the IDs go; what is there stays. Default: data/sids_new.parquet.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    params: ParamsFiles = None,
+    workdir: Workdir = Path(),
+) -> None:
+    """Give new items free semantic IDs from the trained codebook; no existing ID changes."""
+    with _one_line_errors("interrupted; nothing was assigned"):
+        from s2gr import assign as assigning
+        from s2gr.workspace import Workspace
+
+        workspace = Workspace(workdir)
+        found = assigning.assign_new(workspace, _params_of(workspace, params), items, out)
+        if as_json:
+            typer.echo(assigning.as_json(found))
+        else:
+            assigning.print_assigned(found, _stdout())
+
+
 def main() -> None:
     """The command ``s2gr``."""
     app()

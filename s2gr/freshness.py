@@ -21,16 +21,23 @@ PACKAGE = Path(__file__).parent
 # Everything a stage writes, below the workspace.
 OUTPUTS = {
     "events": ("data/events.parquet", "data/items.parquet", "data/quarantine.parquet", "reports/events.json"),
-    "content": ("data/content.parquet", "reports/content.json"),
+    "content": ("data/content.parquet", "models/content", "reports/content.json"),
     "cooccurrence": ("data/cooccurrence.parquet", "data/aligned.parquet", "reports/cooccurrence.json"),
     "codebook": ("models/codebook", "reports/codebook_curve.csv", "reports/codebook.json"),
-    "sids": ("data/sids.parquet", "reports/code_usage.csv", "reports/sids.json"),
+    "sids": ("data/sids.parquet", "reports/code_usage.csv", "reports/codes.csv", "reports/sids.json"),
     "reasoner": ("models/reasoner", "reports/reasoner_curve.csv", "reports/reasoner.json"),
-    "evaluation": ("reports/ranking.csv", "reports/metrics.json", "reports/evaluation.json"),
+    "evaluation": (
+        "reports/ranking.csv",
+        "reports/slices.csv",
+        "reports/calibration.csv",
+        "reports/evaluation.html",
+        "reports/metrics.json",
+        "reports/evaluation.json",
+    ),
 }
 
 # What people type is built on the stages; no stage depends on it.
-_FRONT_END = {"cli.py", "freshness.py", "pipeline.py", "recommend.py", "summary.py"}
+_FRONT_END = {"assign.py", "cli.py", "code_tables.py", "freshness.py", "pipeline.py", "recommend.py", "summary.py"}
 # Decides how fast a stage computes, not what.
 _WITHOUT_EFFECT = {"memory_gb"}
 
@@ -99,7 +106,10 @@ def _record(stage: str, workspace: Workspace) -> Path:
 
 
 def _source_hashes(stage: str, params: Params) -> Hashes:
-    """The raw files that ``events`` and ``content`` read."""
+    """The raw files that ``events`` and ``content`` read, and the earlier results that a parameter names."""
+    earlier = {"codebook": params.codebook.warm_start, "sids": params.sids.previous}.get(stage)
+    if earlier:
+        return {str(earlier): _hash(earlier)}
     if "source" not in sections_of(stage):
         return {}
     folder = params.source.path

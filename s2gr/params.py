@@ -92,6 +92,10 @@ class Events(Section):
     k_core: Annotated[int, Field(ge=1)] = 5
     # The order within equal timestamps: the log's own, or a seeded shuffle.
     ties: Literal["log", "shuffled"] = "log"
+    # `leave-one-out`: of every user the last event for test, the one before for validation. `temporal`: the newest
+    # `held_out` of all events for test, as many before them for validation, whoever's they are.
+    split: Literal["leave-one-out", "temporal"] = "leave-one-out"
+    held_out: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.1
     # A larger share of rejected rows refuses the whole log.
     max_rejected: Fraction = 0.1
 
@@ -118,6 +122,8 @@ class Content(Section):
 class Cooccurrence(Section):
     # Items at most this many positions apart in one user's training history co-occur.
     window: Count = 3
+    # … and at most this many hours; null = whatever the time between them.
+    window_hours: Annotated[float, Field(ge=0.0)] | None = None
     # α: how much of an item's own content stays in each propagation step; 1 switches propagation off.
     teleport: Annotated[float, Field(gt=0.0, le=1.0)] = 0.3
     # Kg
@@ -125,13 +131,19 @@ class Cooccurrence(Section):
 
 
 class Codebook(Section):
+    # `coba`: RQ-VAE with uniformity and balance. `rqvae`: the same network with both off, whatever their weights say.
+    # `rqkmeans`: residual k-means on the aligned embeddings themselves, without a network: of the parameters below, it
+    # reads `levels`, `codes` and `warm_start`.
+    kind: Literal["coba", "rqvae", "rqkmeans"] = "coba"
     levels: Annotated[int, Field(ge=2, le=6)] = 3
     codes: Annotated[int, Field(ge=2, le=4096)] = 256
     latent_dim: Annotated[int, Field(ge=2)] = 32
     hidden: list[Count] = [256, 128]
     epochs: Annotated[int, Field(ge=1)] = 100
+    # The share of the epochs in which the network learns to reconstruct before k-means places the code vectors.
+    warmup: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
     batch_size: Count = 1024
-    learning_rate: Positive = 1e-3
+    learning_rate: Positive = 2e-3
     commitment: Annotated[float, Field(ge=0.0)] = 0.25
     # Weight of the repulsion between code vectors nearer than `margin` times their median distance; 0 switches it off.
     uniformity: Annotated[float, Field(ge=0.0)] = 0.1
@@ -139,6 +151,12 @@ class Codebook(Section):
     # γ: how strongly usage scales the selection distance, clipped to ± balance_clip; 0 switches it off.
     balance: Annotated[float, Field(ge=0.0)] = 0.1
     balance_clip: Annotated[float, Field(ge=0.0, le=0.2)] = 0.1
+    # The folder of an earlier codebook of the same kind and shape to go on from, so that fewer items change their ID.
+    warm_start: Path | None = None
+
+    @property
+    def warmup_epochs(self) -> int:
+        return int(self.warmup * self.epochs)
 
     @model_validator(mode="after")
     def _countable(self) -> Codebook:
@@ -150,12 +168,22 @@ class Codebook(Section):
 class Sids(Section):
     # Codes are chosen by the plain distance at export; balancing acts in training only unless this is set.
     balanced: bool = False
+    # An earlier sids.parquet: reports/sids.json then says how many items changed their ID since (`churn`).
+    previous: Path | None = None
 
 
 class Reasoner(Section):
-    thinking: Literal["none", "stepwise"] = "stepwise"
+    # What stands between the codes in the decoder (s2gr/reasoner/thinking.py): nothing (TIGER), thoughts before each
+    # code (S²GR), as many learned tokens that feed nothing back, or all thoughts before the first code.
+    thinking: Literal["none", "stepwise", "pause", "before"] = "stepwise"
+    # Thoughts (or pauses) for each level.
+    steps: list[Annotated[int, Field(ge=0)]] = [1, 1, 1]
     dim: Annotated[int, Field(ge=8)] = 96
     heads: Count = 4
+    # The decoder's first input: a learned vector, or with the encoder's state at the last item added to it.
+    start: Literal["learned", "state"] = "state"
+    # Width of an attention head; None: dim / heads.
+    head_dim: Count | None = None
     feed_forward: Count = 192
     encoder_layers: Count = 2
     decoder_layers: Annotated[int, Field(ge=2)] = 2
@@ -177,22 +205,30 @@ class Reasoner(Section):
     clusters: Annotated[int, Field(ge=2)] = 16
     alignment_temperature: Positive = 0.1
     alignment: Annotated[float, Field(ge=0.0)] = 1.0
+    # Whence v_g: an auxiliary decoder of half the depth (the paper's), or the encoder's state at the last item.
+    interest_reader: Literal["decoder", "state"] = "state"
     # In-batch InfoNCE by cosine / `interest_temperature` (`batch`), or cross-entropy over the whole catalogue by dot
     # product (`catalogue`) for the interest vector v_g.
     interest: Literal["batch", "catalogue"] = "catalogue"
     interest_temperature: Positive = 0.1
+    # `catalogue`: a catalogue of more items than this is sampled, so many of them a step; 0 never samples.
+    sampled_softmax: Annotated[int, Field(ge=0)] = 16384
     interest_weight: Annotated[float, Field(ge=0.0)] = 1.0
     # λ of the regulariser 1 − cos(t_1, sg(v_g)).
     regulariser: Annotated[float, Field(ge=0.0)] = 0.1
     # An item-ID embedding beside the code embeddings.
     item_embedding: bool = True
+    # The content embedding, mapped linearly, in what v_g is compared with.
+    content: bool = True
     # `beam`: the paper's ranking; `fused`: beam, interest vector v_g and both co-occurrence walks, scored together.
     ranking: Literal["beam", "fused"] = "fused"
 
     @model_validator(mode="after")
     def _consistent(self) -> Reasoner:
-        if self.dim % self.heads:
-            raise ValueError(f"`dim` ({self.dim}) must be a multiple of `heads` ({self.heads})")
+        if self.head_dim is None and self.dim % self.heads:
+            raise ValueError(f"`dim` ({self.dim}) must be a multiple of `heads` ({self.heads}), or set `head_dim`")
+        if self.thinking != "none" and not sum(self.steps):
+            raise ValueError("`steps` are all 0; to decode without thinking set `thinking: none`")
         if self.ranking == "fused" and not self.interest_weight:
             raise ValueError("`ranking: fused` needs a trained interest vector; set `interest_weight` above 0")
         return self
@@ -200,10 +236,13 @@ class Reasoner(Section):
 
 class Evaluation(Section):
     ks: list[Count] = Field(default=[5, 10], min_length=1)
-    beams: list[Count] = Field(default=[20, 50], min_length=1)
+    # The first width is the primary one; each further one costs as much time again.
+    beams: list[Count] = Field(default=[20], min_length=1)
     batch_size: Count = 256
     # Resamples of the paired bootstrap over users.
     bootstrap: Annotated[int, Field(ge=100)] = 1000
+    # Users for whom the network also decodes with its thoughts zeroed, shuffled and swapped; 0 switches it off.
+    control_users: Annotated[int, Field(ge=0)] = 1000
 
     @model_validator(mode="after")
     def _wide_enough(self) -> Evaluation:
@@ -244,6 +283,11 @@ class Params(Section):
         if self.reasoner.clusters > self.codebook.codes:
             raise ValueError(
                 f"reasoner.clusters ({self.reasoner.clusters}) must not exceed codebook.codes ({self.codebook.codes})"
+            )
+        steps, levels = self.reasoner.steps, self.codebook.levels
+        if self.reasoner.thinking != "none" and len(steps) != levels:
+            raise ValueError(
+                f"reasoner.steps needs a number of thoughts for each of the {levels} codebook.levels, found {steps}"
             )
         return self
 

@@ -16,6 +16,8 @@ from s2gr.errors import UserError
 from s2gr.params import Params
 from s2gr.reasoner.recommender import Recommender
 from s2gr.sequences import load_sequences
+from s2gr.sids.new_sids import join_new_sids
+from s2gr.sids.semantic_ids import read_sids
 from s2gr.workspace import Workspace, read_table
 
 # Items of history that are shown.
@@ -51,17 +53,15 @@ def recommend(workspace: Workspace, params: Params, user: str, k: int, exclude_s
     sequences = load_sequences(workspace.events, workspace.items)
     index = _find_user(sequences.user_ids, user)
     history = sequences.items[sequences.offsets[index] : sequences.offsets[index + 1]].astype(np.int64)
-    recommender = Recommender.load(workspace, params)
+    recommender = Recommender.load(workspace, params, with_new=True)
     beam = max(params.evaluation.beams[0], k)
     exclude = [np.unique(history)] if exclude_seen else None
     ranked = recommender.rank(history[None], np.array([len(history)]), k, beam, exclude)
-    titles = read_table(workspace.items, ["title"])["title"]
-    codes = read_table(workspace.sids)
-    levels = [name for name in codes.column_names if name.startswith("code_")]
+    sids, new = join_new_sids(read_sids(workspace.sids, sequences.item_ids), workspace)
+    titles = read_table(workspace.items, ["title"])["title"].to_pylist() + (new.titles if new else [])
 
     def describe(row: int) -> Item:
-        sid = tuple(codes[level][row].as_py() for level in levels)
-        return Item(sequences.item_ids[row], titles[row].as_py(), sid)
+        return Item(sids.item_ids[row], titles[row], tuple(sids.codes[row].tolist()))
 
     found = [
         Recommended(**asdict(describe(int(row))), score=float(score))

@@ -4,110 +4,99 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from pathlib import Path
 
-import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
-from sklearn.cluster import KMeans
-from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
-from s2gr.codebook.quantizer import ResidualQuantizer, commitment_loss, uniformity_loss
+from s2gr.codebook.kmeans import residual_kmeans, sample_rows
+from s2gr.codebook.losses import codebook_loss, commitment_loss, repulsion_radius, uniformity_loss
+from s2gr.codebook.model import ResidualCodebook
 from s2gr.embeddings import Matrix
-from s2gr.errors import UserError
 from s2gr.params import Codebook
-from s2gr.workspace import read_json, write_json
 
-# Rows encoded at a time, which bounds memory at any catalogue size.
-CHUNK = 65_536
-# Rows that k-means sees; more do not move 256 centres.
-_KMEANS_ROWS = 65_536
 _KMEANS_ITERATIONS = 25
+# Items whose residuals dead codes are put onto.
+_REVIVAL_ROWS = 4096
 
 
-def codebook_input(embeddings: Matrix) -> Tensor:
-    """Rows of unit norm ``[items, dim]``, scaled to unit variance a feature: losses then don't depend on the width."""
-    return torch.from_numpy(embeddings * np.float32(embeddings.shape[1] ** 0.5))
+class RQVAE(ResidualCodebook):
+    """Kinds ``coba`` and ``rqvae``.
 
+    Args:
+        input_dim: width of the aligned embeddings.
+        params: the section ``codebook``.
+    """
 
-class RQVAE(nn.Module):
-    """Args: input_dim: width of the aligned embeddings; params: the section ``codebook``."""
+    radius: Tensor
+    revived: Tensor
 
     def __init__(self, input_dim: int, params: Codebook) -> None:
-        super().__init__()
-        self.params = params
         widths = [input_dim, *params.hidden, params.latent_dim]
-        self.encoder = _mlp(widths)
-        self.decoder = _mlp(widths[::-1])
-        self.quantizer = ResidualQuantizer(
-            params.levels, params.codes, params.latent_dim, params.balance, params.balance_clip
-        )
+        super().__init__(input_dim, params, _mlp(widths), _mlp(widths[::-1]), params.latent_dim)
+        self.uniformity = params.uniformity if params.kind == "coba" else 0.0
+        # Off while the autoencoder warms up: nothing is rounded then.
+        self.quantizing = True
+        # What belongs to one epoch and not to the model: δ of each level, and how many codes were revived.
+        self.register_buffer("radius", torch.zeros(params.levels), persistent=False)
+        self.register_buffer("revived", torch.zeros(()), persistent=False)
 
     def forward(self, embeddings: Tensor) -> dict[str, Tensor]:
-        """The loss terms of a batch ``[B, input_dim]``; ``loss`` is their sum."""
-        latent = self.encoder(embeddings)
-        quantized = self.quantizer(latent, balanced=True)
-        self.quantizer.count(quantized.codes)
-        # Straight-through: the decoder's gradient reaches the encoder as if nothing had been rounded.
-        rounded = latent + (quantized.chosen.sum(1) - latent).detach()
-        terms = {"reconstruction": (self.decoder(rounded) - embeddings).square().sum(1).mean()}
-        terms["codebook"], terms["commitment"] = commitment_loss(quantized, self.params.commitment)
-        if self.params.uniformity:
-            terms["uniformity"] = self.params.uniformity * uniformity_loss(self.quantizer.vectors, self.params.margin)
+        """The loss terms of a batch ``[B, input_dim]``; ``loss`` is the sum of those that are trained on."""
+        inputs = self.standardised(embeddings)
+        latent = self.encoder(inputs).float()
+        with torch.autocast(latent.device.type, enabled=False):
+            rounded, terms = self._quantized(latent)
+        terms["reconstruction"] = (self.decoder(rounded).float() - inputs).square().sum(1).mean()
         terms["loss"] = torch.stack(list(terms.values())).sum()
+        # Not a loss: it stands in the training curve beside them.
+        terms["revived"] = self.revived
         return terms
 
-    @torch.no_grad()
-    def encode(self, embeddings: Tensor) -> Tensor:
-        """Latent vectors ``[N, D]`` of ``[N, input_dim]``, chunk by chunk."""
-        return torch.cat([self.encoder(chunk) for chunk in embeddings.split(CHUNK)])
+    def _quantized(self, latent: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """What the decoder gets, and the losses of the code vectors."""
+        names = ["codebook", "commitment", *(["uniformity"] if self.uniformity else [])]
+        if not self.quantizing:
+            return latent, {name: latent.new_zeros(()) for name in names}
+        quantized = self.quantizer(latent, balanced=True)
+        self.quantizer.count(quantized.codes)
+        terms = {
+            "codebook": codebook_loss(quantized),
+            "commitment": self.params.commitment * commitment_loss(quantized),
+        }
+        if self.uniformity:
+            terms["uniformity"] = self.uniformity * uniformity_loss(self.quantizer.vectors, self.radius)
+        # Straight-through: the decoder's gradient reaches the encoder as if nothing had been rounded.
+        return latent + (quantized.chosen.sum(1) - latent).detach(), terms
 
     @torch.no_grad()
-    def reconstruction_error(self, embeddings: Tensor, codes: Tensor) -> float:
-        """Mean of ``‖x − decoder(Σ e)‖² / ‖x‖²`` for the given codes ``[N, L]``."""
-        total = 0.0
-        for chunk, code in zip(embeddings.split(CHUNK), codes.split(CHUNK), strict=True):
-            vectors = torch.stack([self.quantizer.vectors[level][code[:, level]] for level in range(code.shape[1])])
-            error = (self.decoder(vectors.sum(0)) - chunk).square().sum(1) / chunk.square().sum(1).clamp_min(1e-12)
-            total += float(error.sum())
-        return total / len(embeddings)
+    def begin_epoch(self, epoch: int, embeddings: Matrix, seed: int, warm: bool = False) -> None:
+        """What happens between epochs: the code vectors are placed after the warm-up, and dead ones are revived.
 
-    @torch.no_grad()
-    def initialise(self, embeddings: Tensor, seed: int) -> None:
-        """Residual k-means (k-means++, Lloyd) of the encoded items as first code vectors.
-
-        Started from noise, most codes would never be chosen. With fewer items than codes, the remaining codes are
-        items with a little noise.
+        Args:
+            epoch: counted from 0.
+            embeddings: all training items ``[N, input_dim]``.
+            warm: the code vectors come from an earlier codebook; there is no warm-up.
         """
-        generator = np.random.default_rng(seed)
-        rows = generator.permutation(len(embeddings))[:_KMEANS_ROWS]
-        residual = self.encode(embeddings[torch.from_numpy(np.sort(rows))]).numpy()
-        for level in range(self.params.levels):
-            centres = _kmeans(residual, self.params.codes, seed + level)
-            self.quantizer.vectors[level] = torch.from_numpy(centres)
-            nearest = self.quantizer.nearest(torch.from_numpy(residual), level, balanced=False)
-            residual = residual - centres[nearest.numpy()]
+        placed = 0 if warm else self.params.warmup_epochs
+        self.quantizing = epoch >= placed
+        self.revived.zero_()
+        if not self.quantizing:
+            return
+        if epoch == placed and not warm:
+            self._place(embeddings, seed)
+        else:
+            generator = torch.Generator().manual_seed(seed + epoch)
+            rows = torch.randint(len(embeddings), (_REVIVAL_ROWS,), generator=generator).numpy()
+            self.revived.fill_(self.quantizer.revive(lambda: self.encode(embeddings[rows])))
+        # δ follows the code vectors once an epoch: a median of K²/2 distances is too dear for each step.
+        self.radius.copy_(repulsion_radius(self.quantizer.vectors, self.params.margin))
 
-    def save(self, folder: Path) -> None:
-        """Write ``model.safetensors`` and ``config.json``."""
-        folder.mkdir(parents=True, exist_ok=True)
-        save_file(
-            {name: value.contiguous().cpu() for name, value in self.state_dict().items()}, folder / "model.safetensors"
-        )
-        first = self.encoder[0]
-        assert isinstance(first, nn.Linear)
-        write_json({"input_dim": first.in_features, **self.params.model_dump()}, folder / "config.json")
-
-    @staticmethod
-    def load(folder: Path) -> RQVAE:
-        """Read what :meth:`save` wrote. Raises: UserError: if it is missing."""
-        if not (folder / "config.json").exists():
-            raise UserError(f"{folder} holds no codebook: run the stage `codebook` first (`dvc repro`, or `s2gr run`)")
-        config = read_json(folder / "config.json")
-        model = RQVAE(config.pop("input_dim"), Codebook.model_validate(config))
-        model.load_state_dict(load_file(folder / "model.safetensors"))
-        return model.eval()
+    def _place(self, embeddings: Matrix, seed: int) -> None:
+        """Residual k-means of the encoded items as first code vectors: from noise, most would never be chosen."""
+        latent = self.encode(embeddings[sample_rows(len(embeddings), self.params.codes, seed)]).cpu().numpy()
+        levels = residual_kmeans(latent, self.params.levels, self.params.codes, _KMEANS_ITERATIONS, seed)
+        for level, (found, _) in enumerate(levels):
+            self.vectors[level] = torch.from_numpy(found.centres)
 
 
 def _mlp(widths: Sequence[int]) -> nn.Sequential:
@@ -117,18 +106,3 @@ def _mlp(widths: Sequence[int]) -> nn.Sequential:
         if index < len(widths) - 2:
             layers.append(nn.ReLU())
     return nn.Sequential(*layers)
-
-
-def _kmeans(rows: Matrix, codes: int, seed: int) -> Matrix:
-    distinct = np.unique(rows, axis=0)
-    if len(distinct) <= codes:
-        generator = np.random.default_rng(seed)
-        extra = generator.choice(len(distinct), codes - len(distinct))
-        scale = max(float(distinct.std()), 1e-6)
-        noise = generator.normal(0, 0.01 * scale, (len(extra), rows.shape[1]))
-        return np.concatenate([distinct, distinct[extra] + noise]).astype(np.float32)
-    # One thread: the order in which several add up their partial sums is not fixed, hence neither are the bytes.
-    with threadpool_limits(1):
-        fitted = KMeans(codes, n_init=1, max_iter=_KMEANS_ITERATIONS, random_state=seed).fit(rows)
-    centres: Matrix = fitted.cluster_centers_.astype(np.float32)
-    return centres

@@ -34,15 +34,15 @@ def load_precomputed(item_ids: Sequence[str], source: Source, file: str, ids_fil
         ids_path = source.file(ids_file, "content.ids")
         vectors, ids = _read_npy(path), _read_ids(ids_path)
     elif path.suffix == ".parquet":
-        vectors, ids, ids_path = *_read_parquet(path), path
+        vectors, ids, ids_path = *read_parquet_vectors(path, "item_id"), path
     else:
         raise UserError(f"content.embeddings: {path} must be a .npy or a .parquet file")
     if len(ids) != len(vectors):
         raise UserError(f"{path} has {len(vectors)} rows, but {ids_path} has {len(ids)} ids; they must agree")
-    return _select(item_ids, vectors, _row_of([_identity(item_id) for item_id in ids], ids_path), path)
+    return _select(item_ids, vectors, row_of([plain_id(item_id) for item_id in ids], ids_path), path)
 
 
-def _identity(item_id: str) -> str:
+def plain_id(item_id: str) -> str:
     """The id as the event log has it: without blanks around it, and 196 for 196.0."""
     return re.sub(r"^(-?\d+)\.0+$", r"\1", item_id.strip(), flags=re.ASCII)
 
@@ -70,13 +70,20 @@ def _read_ids(path: Path) -> list[str]:
         raise UserError(f"{path}: expected UTF-8 text, found byte {error.object[error.start]:#x}") from error
 
 
-def _read_parquet(path: Path) -> tuple[npt.NDArray[np.floating], list[str]]:
+def read_parquet_vectors(
+    path: Path, id_column: str, dim: int | None = None
+) -> tuple[npt.NDArray[np.floating], list[str]]:
+    """The lists of column ``embedding`` as ``[rows, dim]``, and the ids as they stand there.
+
+    Raises: UserError: the file is not readable, lacks a column, or its lists are not all equally long (``dim``, if it
+        is given).
+    """
     try:
         found = pq.read_schema(path).names
-        missing = [name for name in ("item_id", "embedding") if name not in found]
+        missing = [name for name in (id_column, "embedding") if name not in found]
         if missing:
-            raise UserError(f"{path}: expected columns item_id and embedding, found {', '.join(found)}")
-        table = pq.read_table(path, columns=["item_id", "embedding"])
+            raise UserError(f"{path}: expected columns {id_column} and embedding, found {', '.join(found)}")
+        table = pq.read_table(path, columns=[id_column, "embedding"])
     except (pa.ArrowInvalid, OSError) as error:
         raise UserError(f"{path} is not a readable Parquet file ({error}); write it again") from error
     column = table["embedding"].combine_chunks()
@@ -84,22 +91,24 @@ def _read_parquet(path: Path) -> tuple[npt.NDArray[np.floating], list[str]]:
     is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
     if not is_list or not pa.types.is_floating(kind.value_type):
         raise UserError(f"{path}: expected lists of float16, float32 or float64 as embedding, found {kind}")
-    ids = [str(value) if value is not None else "" for value in table["item_id"].to_pylist()]
+    ids = [str(value) if value is not None else "" for value in table[id_column].to_pylist()]
     # A missing list has length None here.
     lengths = np.asarray(pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False))
-    dim = int(np.bincount(lengths).argmax()) if len(lengths) else 0
+    told = f"the catalogue's have {dim}"
+    if dim is None:
+        dim = int(np.bincount(lengths).argmax()) if len(lengths) else 0
+        told = f"most have {dim}"
     wrong = np.flatnonzero(lengths != dim)
     if len(wrong):
         row = int(wrong[0])
-        raise UserError(
-            f"{path}, row {row + 1}, item {ids[row]!r}: the embedding has {lengths[row]} numbers, most have {dim}"
-        )
+        raise UserError(f"{path}, row {row + 1}, item {ids[row]!r}: the embedding has {lengths[row]} numbers, {told}")
     if not dim:
         raise UserError(f"{path}: expected embeddings of at least one dimension, found empty ones")
     return column.flatten().to_numpy(zero_copy_only=False).reshape(-1, dim), ids
 
 
-def _row_of(ids: list[str], path: Path) -> dict[str, int]:
+def row_of(ids: list[str], path: Path) -> dict[str, int]:
+    """The row of each id. Raises: UserError: an id is missing, or stands there twice."""
     rows: dict[str, int] = {}
     for row, item_id in enumerate(ids):
         if not item_id:
@@ -110,16 +119,26 @@ def _row_of(ids: list[str], path: Path) -> dict[str, int]:
     return rows
 
 
-def _select(item_ids: Sequence[str], vectors: npt.NDArray[np.floating], row_of: dict[str, int], path: Path) -> Matrix:
-    without = [item_id for item_id in item_ids if item_id not in row_of]
+def _select(item_ids: Sequence[str], vectors: npt.NDArray[np.floating], rows: dict[str, int], path: Path) -> Matrix:
+    without = [item_id for item_id in item_ids if item_id not in rows]
     if without:
         raise UserError(
             f"{path}: {len(without)} of {len(item_ids)} items have no embedding, the first is {without[0]!r}"
         )
-    rows = np.fromiter((row_of[item_id] for item_id in item_ids), dtype=np.int64, count=len(item_ids))
+    found = np.fromiter((rows[item_id] for item_id in item_ids), dtype=np.int64, count=len(item_ids))
+    return unit_vectors(vectors[found], item_ids, found, path)
+
+
+def unit_vectors(
+    vectors: npt.NDArray[np.floating], item_ids: Sequence[str], rows: npt.NDArray[np.int64], path: Path
+) -> Matrix:
+    """``vectors`` as float32 with unit rows; they stand in ``rows`` of ``path``, which a fault names.
+
+    Raises: UserError: one is not finite, or all zero.
+    """
     # A float64 too large for float32 becomes infinite, and is then named like any other.
     with np.errstate(over="ignore"):
-        selected = np.asarray(vectors[rows], dtype=np.float32)
+        selected = np.asarray(vectors, dtype=np.float32)
     finite = np.isfinite(selected).all(axis=1)
     for usable, fault in ((finite, "not finite (NaN or infinity)"), (has_direction(selected), "all zero")):
         if not usable.all():

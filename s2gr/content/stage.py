@@ -1,7 +1,11 @@
-"""Stage ``content``: the text of every item, or vectors that the user brings → unit-length content embeddings."""
+"""Stage ``content``: the text of every item, or vectors that the user brings → unit-length content embeddings.
+
+The map from text to embedding is kept beside them, for items that come later (``s2gr assign``).
+"""
 
 from __future__ import annotations
 
+from s2gr.content.frozen import content_model, save_content_model
 from s2gr.content.precomputed import load_precomputed
 from s2gr.embeddings import embedding_table
 from s2gr.params import Params
@@ -10,7 +14,7 @@ from s2gr.workspace import Workspace, read_table, write_table
 
 
 def run(params: Params, inputs: Workspace, outputs: Workspace) -> Metrics:
-    """Write ``content.parquet``: ``item_id`` and ``embedding``, in the order of ``items.parquet``.
+    """Write ``content.parquet`` (``item_id`` and ``embedding``, in the order of ``items.parquet``) and its model.
 
     Raises: UserError: no text to embed, a model that can't be loaded, or embeddings that don't fit the items.
     """
@@ -18,6 +22,7 @@ def run(params: Params, inputs: Workspace, outputs: Workspace) -> Metrics:
     items = read_table(inputs.items, ["item_id", "text"])
     texts: list[str] = items["text"].to_pylist()
     details: dict[str, float] = {}
+    fitted = None
     if content.kind == "precomputed":
         assert content.embeddings is not None  # params refuse it otherwise
         ids = items["item_id"].to_pylist()
@@ -31,13 +36,14 @@ def run(params: Params, inputs: Workspace, outputs: Workspace) -> Metrics:
         from s2gr.content.tfidf import embed_tfidf
 
         result = embed_tfidf(texts, content.dim, params.runtime.seed)
-        embeddings = result.embeddings
+        embeddings, fitted = result.embeddings, result.model
         details = {
             "terms": result.terms,
             "explained_variance": result.explained_variance,
             "items_without_terms": result.without_terms,
         }
     write_table(embedding_table(items["item_id"], embeddings), outputs.content)
+    save_content_model(content_model(outputs), content, embeddings.shape[1], fitted)
     filled = [text for text in texts if text.strip()]
     return {
         "kind": content.kind,

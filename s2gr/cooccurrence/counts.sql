@@ -1,11 +1,11 @@
--- How often two different items lie at most {window} positions apart in one user's training history (unordered pairs).
+-- How often two different items lie at most {window} positions apart in one user's training history (unordered pairs){limit}.
 -- LEAD over integers, and not a self-join: half the time at ten million events.
 WITH items AS (
     SELECT item_id, CAST(file_row_number AS INTEGER) AS item
     FROM read_parquet({items}, file_row_number = true)
 ),
 train AS (
-    SELECT user_id, position, item
+    SELECT user_id, position, item{instant}
     FROM read_parquet({events}) JOIN items USING (item_id)
     WHERE split = 'train'
 ),

@@ -16,7 +16,7 @@ from s2gr.cooccurrence.propagation import Matrix, propagate, symmetric_adjacency
 from s2gr.database import database, literal, sql
 from s2gr.embeddings import embedding_matrix, embedding_table, has_direction, unit_rows
 from s2gr.errors import UserError
-from s2gr.params import Params, Runtime
+from s2gr.params import Cooccurrence, Params, Runtime
 from s2gr.stage import Metrics
 from s2gr.workspace import Workspace, read_table, readable_artefact, write_table
 
@@ -33,7 +33,7 @@ def run(params: Params, inputs: Workspace, outputs: Workspace) -> Metrics:
         raise UserError(f"{inputs.content} and {inputs.items} hold different items; run the stage `content` again")
     content = embedding_matrix(table)
 
-    pairs = count_pairs(inputs.events, inputs.items, section.window, params.runtime, inputs.state)
+    pairs = count_pairs(inputs.events, inputs.items, section, params.runtime, inputs.state)
     first, second, counts = (pairs[name].to_numpy() for name in ("a", "b", "count"))
     named = {"item_a": pc.take(item_ids, pairs["a"]), "item_b": pc.take(item_ids, pairs["b"]), "count": pairs["count"]}
     write_table(pa.table(named), outputs.cooccurrence)
@@ -53,15 +53,29 @@ def run(params: Params, inputs: Workspace, outputs: Workspace) -> Metrics:
     }
 
 
-def count_pairs(events: Path, items: Path, window: int, runtime: Runtime, state: Path) -> pa.Table:
-    """Columns ``a < b`` (int32 rows of ``items``) and ``count`` (int64), sorted; ``window`` in positions."""
-    readable_artefact(events, ["user_id", "item_id", "position", "split"])
-    leads = ", ".join(f"lead(item, {distance}) OVER history" for distance in range(1, window + 1))
+def count_pairs(events: Path, items: Path, section: Cooccurrence, runtime: Runtime, state: Path) -> pa.Table:
+    """Columns ``a < b`` (int32 rows of ``items``) and ``count`` (int64), sorted, for the window of ``section``."""
+    timed = section.window_hours is not None
+    readable_artefact(events, ["user_id", "item_id", "position", "split", *(["timestamp"] if timed else [])])
     query = sql(__file__, "counts.sql").format(
-        window=window, events=literal(events), items=literal(readable_artefact(items, ["item_id"])), leads=leads
+        window=section.window,
+        events=literal(events),
+        items=literal(readable_artefact(items, ["item_id"])),
+        limit=f" and {section.window_hours} hours" if timed else "",
+        instant=", epoch_us(timestamp) AS instant" if timed else "",
+        leads=", ".join(_lead(distance, section.window_hours) for distance in range(1, section.window + 1)),
     )
     with database(runtime, state) as connection:
         return connection.sql(query).to_arrow_table()
+
+
+def _lead(distance: int, hours: float | None) -> str:
+    """SQL for the item ``distance`` positions on; NULL, which pairs with nothing, if it is more than ``hours`` later."""
+    item = f"lead(item, {distance}) OVER history"
+    if hours is None:
+        return item
+    # Events of one instant are 0 apart: a window of 0 hours holds what came at once.
+    return f"CASE WHEN lead(instant, {distance}) OVER history - instant <= {round(hours * 3.6e9)} THEN {item} END"
 
 
 def align(content: Matrix, propagated: Matrix) -> Matrix:

@@ -1,57 +1,83 @@
-"""Controls without training: popularity here, the graph walk in :mod:`s2gr.walk`; and how scores become ranks."""
+"""Baselines without training: popularity and item-kNN here, the graph walks in :mod:`s2gr.walk`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from scipy import sparse
+from torch import Tensor
 
-from s2gr.cases import Cases
-from s2gr.evaluation.metrics import Ranks, ranks_by_score
+from s2gr.evaluation.ranking import FILTERS, Items, Lists
+from s2gr.reasoner.top import top_items
 from s2gr.sequences import Sequences
+from s2gr.walk import dense_product
 
-
-class Scorer(Protocol):
-    """Anything that scores the whole catalogue for a batch of histories."""
-
-    def scores(self, histories: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-        """Float32 ``[batch, items]``, higher is better."""
-        ...
+# Times popularity in [0, 1]: below any difference of scores that means something.
+_TIE_BREAK = 1e-6
 
 
 class Popularity:
-    """Every user gets the items with the most training events; ties go by item index."""
+    """Every user gets the items with the most training events; equally popular ones go by item index."""
 
-    def __init__(self, sequences: Sequences) -> None:
-        counts = np.bincount(sequences.training().items, minlength=sequences.n_items)
-        self._counts = counts.astype(np.float32)
+    def __init__(self, counts: npt.NDArray[np.integer]) -> None:
+        self._order = torch.from_numpy(np.argsort(-counts, kind="stable"))
 
-    def scores(self, histories: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-        return np.tile(self._counts, (len(histories), 1))
+    def lists(self, seen: Tensor, k: int) -> Lists:
+        """Args: ``seen``: bool ``[B, items]``."""
+        # However many of the first items a user knows, k others are among so many.
+        few = self._order[: k + int(seen.sum(1).max())]
+        place = -torch.arange(len(few), dtype=torch.float32).expand(len(seen), -1)
+        _, best = top_items(place.masked_fill(seen[:, few], -torch.inf), k)
+        unseen = few[best.clamp_min(0)].masked_fill(best < 0, -1)
+        everything = self._order[:k].expand(len(seen), -1)
+        return dict(zip(FILTERS, (everything.numpy(), unseen.numpy()), strict=True))
 
 
 @dataclass(frozen=True)
-class RankPair:
-    """The targets' ranks in the whole catalogue, and among the items the user has not seen: int64 ``[cases]`` each."""
+class KnnSettings:
+    # Nearest neighbours kept of each item.
+    neighbours: int = 100
+    # Added to the denominator of the cosine: few common users make no neighbour.
+    shrinkage: float = 10.0
 
-    everything: Ranks
-    unseen: Ranks
 
+class ItemKNN:
+    """Items that the same users have: cosine on the binary user–item matrix of the training events, shrunk.
 
-def rank_targets(scorer: Scorer, cases: Cases, batch_size: int, advance: Callable[[int], None]) -> RankPair:
-    """Score the catalogue once per case and rank the target with and without the seen filter.
-
-    Args:
-        advance: called with the number of cases of each finished batch.
+    ``sim(i, j) = |U_i ∩ U_j| / (√(|U_i| |U_j|) + shrinkage)``; an item's score is the sum of its similarities to the
+    items of the history; popularity breaks ties.
     """
-    everything, unseen = [], []
-    for batch in cases.batches(batch_size):
-        scores = scorer.scores(batch.histories, batch.lengths)
-        everything.append(ranks_by_score(scores, batch.targets))
-        scores[np.repeat(np.arange(len(batch)), np.diff(batch.seen_offsets)), batch.seen_items] = -np.inf
-        unseen.append(ranks_by_score(scores, batch.targets))
-        advance(len(batch))
-    return RankPair(np.concatenate(everything), np.concatenate(unseen))
+
+    def __init__(self, sequences: Sequences, settings: KnnSettings | None = None) -> None:
+        settings = settings or KnnSettings()
+        training = sequences.training()
+        shape = (training.n_users, training.n_items)
+        users = sparse.csr_array((np.ones(len(training.items), np.float32), (training.users, training.items)), shape)
+        users.sum_duplicates()
+        users.data[:] = 1.0
+        popularity = np.asarray(users.sum(axis=0), np.float32).ravel()
+        common = sparse.coo_array(users.T @ users)
+        different = common.row != common.col
+        rows, columns, values = common.row[different], common.col[different], common.data[different]
+        values = values / (np.sqrt(popularity[rows] * popularity[columns]) + np.float32(settings.shrinkage))
+        # Of each row the most similar ones, equally similar ones by index.
+        order = np.lexsort((columns, -values, rows))
+        counts = np.bincount(rows, minlength=training.n_items)
+        place = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
+        kept = order[place < settings.neighbours]
+        similar = (values[kept].astype(np.float32), (rows[kept], columns[kept]))
+        self._similar = sparse.csr_array(similar, shape=(training.n_items, training.n_items))
+        self._tie_break = _TIE_BREAK * popularity / max(popularity.max(initial=0.0), 1.0)
+
+    def scores(self, histories: Items, lengths: Items) -> npt.NDArray[np.float32]:
+        """Float32 ``[batch, items]`` of histories ``[batch, width]``, of which the first ``lengths`` entries count."""
+        inside = np.arange(histories.shape[1]) < lengths[:, None]
+        rows = np.repeat(np.arange(len(histories)), lengths)
+        shape = (len(histories), self._similar.shape[0])
+        met = sparse.csr_array((np.ones(len(rows), np.float32), (rows, histories[inside])), shape)
+        met.sum_duplicates()
+        met.data[:] = 1.0
+        return dense_product(met, self._similar) + self._tie_break

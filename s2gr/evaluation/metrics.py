@@ -1,7 +1,7 @@
-"""Item-level Recall@K and NDCG@K with one target per case, from the target's rank.
+"""Item-level Recall@K, NDCG@K and MRR@K with one target per case, from the target's rank.
 
 A rank is the number of items ranked before the target, 0 at the top. Where items share a semantic ID, a ranking of IDs
-orders groups, not items; the target then stands at an unknown place within its group, and both metrics are expectations
+orders groups, not items; the target then stands at an unknown place within its group, and the metrics are expectations
 over that place: ``ItemHit@K = min(g, max(0, K − P)) / g`` with g the group's size and P the items in groups before it
 (docs/method.md, §6). Counting a hit on the ID as a hit on the item would inflate the figures.
 """
@@ -63,17 +63,29 @@ def gains(ranks: Ranks, k: int, group_sizes: Ranks | int = 1) -> Values:
 
     With ``group_sizes``, the mean of this over the places that the group takes.
     """
+    return _mean_discount(1.0 / np.log2(np.arange(k) + 2.0), ranks, group_sizes)
+
+
+def reciprocals(ranks: Ranks, k: int, group_sizes: Ranks | int = 1) -> Values:
+    """MRR@K of each case, float64 ``[cases]``: ``1 / (rank + 1)`` within the first K; groups as in :func:`gains`."""
+    return _mean_discount(1.0 / (np.arange(k) + 1.0), ranks, group_sizes)
+
+
+def _mean_discount(discounts: npt.NDArray[np.floating], ranks: Ranks, group_sizes: Ranks | int) -> Values:
+    """The mean of ``discounts`` ``[k]`` over the places that a target's group takes, 0 behind the last of them."""
+    k = len(discounts)
     # cumulative[i]: sum of the discounts of the first i places.
-    cumulative = np.concatenate([[0.0], np.cumsum(1.0 / np.log2(np.arange(k) + 2.0))])
+    cumulative = np.concatenate([[0.0], np.cumsum(discounts)])
     first = np.minimum(ranks, k)
     last = np.minimum(ranks + group_sizes, k)
     return (cumulative[last] - cumulative[first]) / np.asarray(group_sizes, np.float64)
 
 
 def summarise(ranks: Ranks, ks: Sequence[int]) -> dict[str, float]:
-    """``recall@k`` and ``ndcg@k`` over all cases, for each k, rounded to 6 digits."""
+    """``recall@k``, ``ndcg@k`` and ``mrr@k`` over all cases, for each k, rounded to 6 digits."""
     summary: dict[str, float] = {}
     for k in ks:
         summary[f"recall@{k}"] = round(float(hits(ranks, k).mean()), 6)
         summary[f"ndcg@{k}"] = round(float(gains(ranks, k).mean()), 6)
+        summary[f"mrr@{k}"] = round(float(reciprocals(ranks, k).mean()), 6)
     return summary

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -29,6 +30,11 @@ class Comparison:
             return "better"
         return "worse" if self.high < 0 else "can't tell"
 
+    def as_dict(self) -> dict[str, float | str]:
+        """For a report, rounded to 6 digits."""
+        figures = {"difference": self.difference, "low": self.low, "high": self.high}
+        return {name: round(value, 6) for name, value in figures.items()} | {"verdict": self.verdict}
+
 
 def compare(
     a: npt.NDArray[np.float64], b: npt.NDArray[np.float64], resamples: int, generator: np.random.Generator
@@ -41,13 +47,30 @@ def compare(
 
     Raises: ValueError: if the two differ in length or are empty.
     """
-    if a.shape != b.shape or not len(a):
-        raise ValueError(f"expected values of the same users, found shapes {a.shape} and {b.shape}")
-    differences = a - b
-    means = np.empty(resamples)
-    rows = max(1, _CHUNK // len(a))
+    return compare_all(a, {"b": b}, resamples, generator)["b"]
+
+
+def compare_all(
+    a: npt.NDArray[np.float64],
+    others: Mapping[str, npt.NDArray[np.float64]],
+    resamples: int,
+    generator: np.random.Generator,
+) -> dict[str, Comparison]:
+    """:func:`compare` of one system with each of ``others``, on the same resamples.
+
+    Raises: ValueError: if two differ in length or are empty.
+    """
+    for b in others.values():
+        if a.shape != b.shape or not len(a):
+            raise ValueError(f"expected values of the same users, found shapes {a.shape} and {b.shape}")
+    differences = {name: a - b for name, b in others.items()}
+    means = {name: np.empty(resamples) for name in others}
+    rows = max(1, _CHUNK // max(len(a), 1))
     for start in range(0, resamples, rows):
         drawn = generator.integers(0, len(a), size=(min(rows, resamples - start), len(a)), dtype=np.int32)
-        means[start : start + rows] = differences[drawn].mean(axis=1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return Comparison(float(differences.mean()), float(low), float(high))
+        for name, difference in differences.items():
+            means[name][start : start + rows] = difference[drawn].mean(axis=1)
+    return {
+        name: Comparison(float(difference.mean()), *map(float, np.quantile(means[name], [0.025, 0.975])))
+        for name, difference in differences.items()
+    }

@@ -1,4 +1,4 @@
-"""Stage ``events``: landing files → one audited, totally ordered event log, its leave-one-out split and the catalogue.
+"""Stage ``events``: landing files → one audited, totally ordered event log, its split and the catalogue.
 
 Bad rows go to the quarantine with their reason; a log with more of them than ``events.max_rejected`` is refused whole.
 The rest is cut to its k-core (every user and every item has at least k events, repeated until both hold), ordered by
@@ -8,6 +8,7 @@ timestamp and, within a timestamp, by the log's own row order or a seeded shuffl
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,10 +47,10 @@ def run(params: Params, inputs: Workspace, outputs: Workspace) -> Metrics:
         sound = _count(connection, "staged_events WHERE reason IS NULL")
         _k_core(connection, params.events.k_core)
         kept = _count(connection, "log")
-        ties = "ties_shuffled.sql" if params.events.ties == "shuffled" else "ties_log.sql"
-        connection.execute(sql(__file__, ties).format(seed=params.runtime.seed))
-        connection.execute(sql(__file__, "order.sql"))
-        _write(connection, sql(__file__, "events.sql"), outputs.events)
+        _order_and_split(connection, params)
+        # The log says how it was made: what an evaluation has to state.
+        made = {"split": params.events.split, "ties": params.events.ties, "k_core": str(params.events.k_core)}
+        _write(connection, sql(__file__, "events.sql"), outputs.events, made)
         _write(connection, sql(__file__, "items.sql"), outputs.items)
         return one_row(connection, sql(__file__, "summary.sql"), {}) | {
             "landed": audits[0].rows,
@@ -129,6 +130,17 @@ def _k_core(connection: duckdb.DuckDBPyConnection, k: int) -> None:
     log.info("%d of %d sound events are in the %d-core", left, before, k)
 
 
+def _order_and_split(connection: duckdb.DuckDBPyConnection, params: Params) -> None:
+    """Make the table ``ordered``: every user's events in their total order, each with its split."""
+    ties = "ties_shuffled.sql" if params.events.ties == "shuffled" else "ties_log.sql"
+    connection.execute(sql(__file__, ties).format(seed=params.runtime.seed))
+    connection.execute(sql(__file__, "order.sql"))
+    if params.events.split == "temporal":
+        connection.execute(sql(__file__, "split_temporal.sql").format(held_out=params.events.held_out))
+    else:
+        connection.execute(sql(__file__, "split_leave_one_out.sql"))
+
+
 def _count(connection: duckdb.DuckDBPyConnection, relation: str) -> int:
     ((count,),) = connection.execute(f"SELECT count(*) FROM {relation}").fetchall()
     return int(count)
@@ -139,7 +151,12 @@ def _totals(audits: list[_Audit]) -> dict[str, int]:
     return {"total": sum(by_reason.values()), **by_reason}
 
 
-def _write(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> None:
+def _write(
+    connection: duckdb.DuckDBPyConnection, query: str, path: Path, metadata: Mapping[str, str] | None = None
+) -> None:
+    """``metadata`` goes into the footer of the Parquet file."""
     # COPY streams: a log larger than memory never stands in it as one table.
     path.parent.mkdir(parents=True, exist_ok=True)
-    connection.execute(f"COPY ({query}) TO {literal(path)} (FORMAT parquet, COMPRESSION zstd)")
+    pairs = ", ".join(f"{key}: {literal(value)}" for key, value in (metadata or {}).items())
+    footer = f", KV_METADATA {{{pairs}}}" if pairs else ""
+    connection.execute(f"COPY ({query}) TO {literal(path)} (FORMAT parquet, COMPRESSION zstd{footer})")

@@ -9,7 +9,9 @@ bias too: an item of a causal encoder can't know that it is the last one.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
 from typing import cast
 
 import torch
@@ -83,15 +85,17 @@ class KeyValue:
 class Attention(nn.Module):
     """Projections of one multi-head attention; what attends to what is the caller's."""
 
-    def __init__(self, dim: int, heads: int) -> None:
+    def __init__(self, dim: int, heads: int, head_dim: int | None = None) -> None:
         super().__init__()
+        head_dim = head_dim or dim // heads
+        inner = heads * head_dim
         self.heads = heads
-        self.query = nn.Linear(dim, dim, bias=False)
-        self.key_value = nn.Linear(dim, 2 * dim, bias=False)
-        self.output = nn.Linear(dim, dim, bias=False)
-        nn.init.normal_(self.query.weight, std=(dim * dim / heads) ** -0.5)
+        self.query = nn.Linear(dim, inner, bias=False)
+        self.key_value = nn.Linear(dim, 2 * inner, bias=False)
+        self.output = nn.Linear(inner, dim, bias=False)
+        nn.init.normal_(self.query.weight, std=(dim * head_dim) ** -0.5)
         nn.init.normal_(self.key_value.weight, std=dim**-0.5)
-        nn.init.normal_(self.output.weight, std=dim**-0.5)
+        nn.init.normal_(self.output.weight, std=inner**-0.5)
 
     def keys(self, hidden: Tensor) -> KeyValue:
         """Keys and values of ``[batch, length, dim]``."""
@@ -104,16 +108,20 @@ class Attention(nn.Module):
         mixed = functional.scaled_dot_product_attention(query, memory.key, memory.value, bias, scale=1.0)
         return self.output(mixed.transpose(1, 2).flatten(2))
 
-    def short(self, hidden: Tensor, memory: KeyValue, bias: Tensor) -> Tensor:
+    def short(self, hidden: Tensor, memory: list[KeyValue], bias: Tensor) -> Tensor:
         """The same for very many very short sequences, where one small matrix product per head costs more than it does.
 
-        Products are summed element-wise: ``[batch, heads, Q, length, head_dim]`` is small when Q · length ≤ 12.
+        Products are summed element-wise, in the order in which the projections leave them, ``[batch, Q, length, heads,
+        head_dim]``: small when Q · length ≤ 12. ``memory`` is in parts, so that what grows is never copied.
         """
-        query = self._split(self.query(hidden))
-        scores = (query.unsqueeze(3) * memory.key.unsqueeze(2)).sum(-1) + bias
-        weights = scores.softmax(-1)
-        mixed = (weights.unsqueeze(-1) * memory.value.unsqueeze(2)).sum(3)
-        return self.output(mixed.transpose(1, 2).flatten(2))
+        query = self.query(hidden).unflatten(-1, (self.heads, -1)).unsqueeze(2)
+        products = [(query * part.key.transpose(1, 2).unsqueeze(1)).sum(-1) for part in memory]
+        weights = (torch.cat(products, 2) + bias.permute(1, 2, 0)).softmax(2).unsqueeze(-1)
+        shares = weights.split([part.key.shape[2] for part in memory], 2)
+        mixed = [
+            (share * part.value.transpose(1, 2).unsqueeze(1)).sum(2) for share, part in zip(shares, memory, strict=True)
+        ]
+        return self.output(reduce(torch.add, mixed).flatten(2))
 
     def _split(self, hidden: Tensor) -> Tensor:
         return hidden.unflatten(-1, (self.heads, -1)).transpose(1, 2)
@@ -130,13 +138,13 @@ class FeedForward(nn.Module):
         nn.init.normal_(self.down.weight, std=inner**-0.5)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        return self.down(self.up(hidden).relu())
+        return self.down(self.up(hidden).relu_())
 
 
 class EncoderLayer(nn.Module):
-    def __init__(self, dim: int, heads: int, inner: int, dropout: float) -> None:
+    def __init__(self, dim: int, heads: int, inner: int, dropout: float, head_dim: int | None) -> None:
         super().__init__()
-        self.attention_norm, self.attention = RMSNorm(dim), Attention(dim, heads)
+        self.attention_norm, self.attention = RMSNorm(dim), Attention(dim, heads, head_dim)
         self.feed_forward_norm, self.feed_forward = RMSNorm(dim), FeedForward(dim, inner)
         self.dropout = Dropout(dropout)
 
@@ -149,10 +157,12 @@ class EncoderLayer(nn.Module):
 class Encoder(nn.Module):
     """A causal stack: ``[B, T, dim]`` → ``[B, T, dim]``, position t from positions ≤ t."""
 
-    def __init__(self, layers: int, dim: int, heads: int, inner: int, dropout: float) -> None:
+    def __init__(
+        self, layers: int, dim: int, heads: int, inner: int, dropout: float, head_dim: int | None = None
+    ) -> None:
         super().__init__()
         self.bias = RelativeBias(heads)
-        self.layers = nn.ModuleList(EncoderLayer(dim, heads, inner, dropout) for _ in range(layers))
+        self.layers = nn.ModuleList(EncoderLayer(dim, heads, inner, dropout, head_dim) for _ in range(layers))
         self.norm, self.dropout = RMSNorm(dim), Dropout(dropout)
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -164,65 +174,131 @@ class Encoder(nn.Module):
         return self.dropout(self.norm(hidden))
 
 
+# For each layer, the keys and values ``[B·Q, heads, n, head_dim]`` that each pass so far has added.
+Past = list[list[KeyValue]]
+
+# Self-attention of decoder tokens ``[B, N, dim]`` with the given projections; what they see is the caller's.
+Attend = Callable[[Attention, Tensor], Tensor]
+
+
 class DecoderLayer(nn.Module):
-    def __init__(self, dim: int, heads: int, inner: int, dropout: float) -> None:
+    def __init__(self, dim: int, heads: int, inner: int, dropout: float, head_dim: int | None) -> None:
         super().__init__()
-        self.self_norm, self.self_attention = RMSNorm(dim), Attention(dim, heads)
-        self.cross_norm, self.cross_attention = RMSNorm(dim), Attention(dim, heads)
+        self.self_norm, self.self_attention = RMSNorm(dim), Attention(dim, heads, head_dim)
+        self.cross_norm, self.cross_attention = RMSNorm(dim), Attention(dim, heads, head_dim)
         self.feed_forward_norm, self.feed_forward = RMSNorm(dim), FeedForward(dim, inner)
         self.dropout = Dropout(dropout)
 
-    def forward(
-        self, hidden: Tensor, past: KeyValue | None, self_bias: Tensor, memory: KeyValue, memory_bias: Tensor
-    ) -> tuple[Tensor, KeyValue]:
-        """Args: as :meth:`Decoder.forward`, of one layer; ``hidden`` is ``[B, Q, n, dim]``."""
-        users, queries, length, _ = hidden.shape
-        # Every hypothesis attends to its own few tokens …
-        normed = self.self_norm(hidden).flatten(0, 1)
-        present = self.self_attention.keys(normed)
-        if past is not None:
-            present = KeyValue(torch.cat([past.key, present.key], 2), torch.cat([past.value, present.value], 2))
-        attended = self.self_attention.short(normed, present, self_bias)
-        hidden = hidden + self.dropout(attended.unflatten(0, (users, queries)))
-        # … and all hypotheses of a user to the same encoded history, which is never repeated.
-        attended = self.cross_attention(self.cross_norm(hidden).flatten(1, 2), memory, memory_bias)
-        hidden = hidden + self.dropout(attended.unflatten(1, (queries, length)))
-        return hidden + self.dropout(self.feed_forward(self.feed_forward_norm(hidden))), present
+    def forward(self, hidden: Tensor, attend: Attend, memory: KeyValue, memory_bias: Tensor) -> Tensor:
+        """``[B, N, dim]`` → the same. All tokens of a user attend to one encoded history, which is never repeated."""
+        hidden = hidden + self.dropout(attend(self.self_attention, self.self_norm(hidden)))
+        hidden = hidden + self.dropout(self.cross_attention(self.cross_norm(hidden), memory, memory_bias))
+        return hidden + self.dropout(self.feed_forward(self.feed_forward_norm(hidden)))
+
+
+@dataclass(frozen=True)
+class Context:
+    """What cross-attention reads of an encoded history, computed once per user."""
+
+    layers: list[KeyValue]  # [B, heads, T, head_dim]
+    bias: Tensor  # [B, heads, Q, T]
+
+    def for_tokens(self, count: int) -> Tensor:
+        """The bias of ``count`` tokens per query, ``[B, heads, Q · count, T]``."""
+        return self.bias.unsqueeze(3).expand(-1, -1, -1, count, -1).flatten(2, 3)
+
+
+@dataclass
+class Tree:
+    """Keys and values of all hypotheses' tokens, each kept once: nothing is copied when hypotheses branch or die.
+
+    Args:
+        layers: with room for all tokens to come, ``[B, heads, room, head_dim]``.
+        own: int64 ``[B, Q, m]``: where each hypothesis' own tokens lie, oldest first.
+        size: how many tokens there are.
+    """
+
+    layers: list[KeyValue]
+    own: Tensor
+    size: int = 0
 
 
 class Decoder(nn.Module):
     """A causal stack over very short sequences (the codes and thoughts of one item) with cross-attention."""
 
-    def __init__(self, layers: int, dim: int, heads: int, inner: int, dropout: float) -> None:
+    def __init__(
+        self, layers: int, dim: int, heads: int, inner: int, dropout: float, head_dim: int | None = None
+    ) -> None:
         super().__init__()
         self.self_bias, self.memory_bias = RelativeBias(heads), RelativeBias(heads)
-        self.layers = nn.ModuleList(DecoderLayer(dim, heads, inner, dropout) for _ in range(layers))
+        self.layers = nn.ModuleList(DecoderLayer(dim, heads, inner, dropout, head_dim) for _ in range(layers))
         self.norm, self.dropout = RMSNorm(dim), Dropout(dropout)
 
-    def memory(self, encoded: Tensor) -> list[KeyValue]:
-        """Cross-attention keys and values of ``[B, T, dim]`` for each layer, computed once per user."""
-        return [cast(DecoderLayer, layer).cross_attention.keys(encoded) for layer in self.layers]
+    def context(self, encoded: Tensor, distance: Tensor) -> Context:
+        """What the decoder reads of a history.
 
-    def forward(
-        self, tokens: Tensor, past: list[KeyValue] | None, memory: list[KeyValue], distance: Tensor
-    ) -> tuple[Tensor, list[KeyValue]]:
-        """Append ``n`` tokens to each of ``Q`` hypotheses per user.
+        Args:
+            encoded: ``[B, T, dim]``.
+            distance: int64 ``[B, Q, T]``, how many items before the target's predecessor; negative is hidden.
+        """
+        layers = [cast(DecoderLayer, layer).cross_attention.keys(encoded) for layer in self.layers]
+        return Context(layers, self.memory_bias(distance))
+
+    def forward(self, tokens: Tensor, past: Past | None, context: Context) -> tuple[Tensor, Past]:
+        """Append ``n`` tokens to each of ``Q`` sequences per user: the form for training.
 
         Args:
             tokens: ``[B, Q, n, dim]``.
-            past: each layer's keys and values of the tokens before, ``[B·Q, heads, m, head_dim]``.
-            memory: from :meth:`memory`.
-            distance: int64 ``[B, Q, T]``, how many items before the target's predecessor; negative is hidden.
+            past: what the call before has returned.
 
         Returns: the output at the new tokens ``[B, Q, n, dim]``, and ``past`` grown by them.
         """
-        length = tokens.shape[2]
-        start = past[0].key.shape[2] if past else 0
+        users, queries, length, _ = tokens.shape
+        past = past or [[] for _ in self.layers]
+        start = sum(part.key.shape[2] for part in past[0])
         position = torch.arange(start + length, device=tokens.device)
         self_bias = self.self_bias(position[start:, None] - position[None, :])
-        memory_bias = self.memory_bias(distance).repeat_interleave(length, dim=2)
-        hidden, present = self.dropout(tokens), []
-        for index, layer in enumerate(self.layers):
-            hidden, grown = layer(hidden, past[index] if past else None, self_bias, memory[index], memory_bias)
-            present.append(grown)
-        return self.dropout(self.norm(hidden)), present
+        present: Past = []
+
+        def attend(attention: Attention, normed: Tensor) -> Tensor:
+            own = normed.reshape(users * queries, length, -1)
+            present.append([*past[len(present)], attention.keys(own)])
+            return attention.short(own, present[-1], self_bias).reshape(users, queries * length, -1)
+
+        return self._run(tokens, attend, context), present
+
+    def grow(self, tokens: Tensor, tree: Tree, context: Context) -> Tensor:
+        """Append ``n`` tokens to each of ``Q`` hypotheses per user: the form for decoding.
+
+        The tokens of all hypotheses are one sequence, in which each sees its ancestors alone.
+
+        Args:
+            tokens: ``[B, Q, n, dim]``; there may be fewer than the hypotheses in ``tree``: these are then the first.
+            tree: is grown by the tokens.
+
+        Returns: the output at the new tokens ``[B, Q, n, dim]``.
+        """
+        users, queries, length, _ = tokens.shape
+        start, end = tree.size, tree.size + queries * length
+        added = torch.arange(start, end, device=tokens.device).view(queries, length).expand(users, -1, -1)
+        tree.own, tree.size = torch.cat([tree.own, added], 2), end
+        position = torch.arange(tree.own.shape[2], device=tokens.device)
+        bias = self.self_bias(position[-length:, None] - position[None, :])  # [heads, n, m]
+        shape = (users, bias.shape[0], queries, *bias.shape[1:])
+        hidden_bias = tokens.new_full((*shape[:4], end), -torch.inf)
+        hidden_bias.scatter_(4, tree.own[:, None, :, None].expand(shape), bias[:, None].expand(shape))
+        self_bias = hidden_bias.flatten(2, 3)
+        layers = iter(tree.layers)
+
+        def attend(attention: Attention, normed: Tensor) -> Tensor:
+            new, cache = attention.keys(normed), next(layers)
+            cache.key[:, :, start:end], cache.value[:, :, start:end] = new.key, new.value
+            return attention(normed, KeyValue(cache.key[:, :, :end], cache.value[:, :, :end]), self_bias)
+
+        return self._run(tokens, attend, context)
+
+    def _run(self, tokens: Tensor, attend: Attend, context: Context) -> Tensor:
+        hidden, bias = self.dropout(tokens).flatten(1, 2), context.for_tokens(tokens.shape[2])
+        for layer, memory in zip(self.layers, context.layers, strict=True):
+            hidden = layer(hidden, attend, memory, bias)
+        return self.dropout(self.norm(hidden)).view(tokens.shape)

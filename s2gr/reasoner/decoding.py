@@ -1,33 +1,79 @@
 """Constrained beam search over the trie of semantic IDs, many users at once.
 
-The history is encoded once per user, and its keys and values are shared by all hypotheses; a hypothesis owns only the
-keys and values of its few own tokens, gathered by parent when the beam moves. ``Hypotheses`` steps the network,
-``beam_search`` is model-free bookkeeping over the log-probabilities that it returns.
+The history is encoded once per user, and its keys and values are shared by all hypotheses, which are the branches of
+one tree of tokens: when the beam moves, only the indices of each hypothesis' own tokens do. ``Hypotheses`` steps the
+network, ``beam_search`` is model-free bookkeeping over the log-probabilities of the codes that the trie allows.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from s2gr.reasoner.backbone import KeyValue
+from s2gr.reasoner.backbone import KeyValue, Tree
 from s2gr.reasoner.model import S2GR, Memory
 from s2gr.sids.trie import Trie
+
+
+@dataclass(frozen=True)
+class Continuations:
+    """The codes with which hypotheses may go on; ``C`` is the most that any of them has."""
+
+    child: Tensor  # int64 [B, Q, C]: the node that each leads to
+    code: Tensor  # int64 [B, Q, C]
+    allowed: Tensor  # bool [B, Q, C]: false behind the last of a hypothesis
+
+    def log_probabilities(self, logits: Tensor) -> Tensor:
+        """``[B, Q, C]`` of logits ``[B, Q, K]``, normalised over what is allowed; −∞ elsewhere.
+
+        Logits may lack the last hypotheses, where these have one continuation each: its probability is 1.
+        """
+        queries = logits.shape[1]
+        own = logits.float().gather(2, self.code[:, :queries])
+        own = functional.pad(own, (0, 0, 0, self.code.shape[1] - queries))
+        return own.masked_fill(~self.allowed, -torch.inf).log_softmax(-1)
 
 
 @dataclass(frozen=True)
 class Constraint:
     """The trie as tensors on the model's device."""
 
-    children: list[Tensor]  # L tables int64 [nodes, K], −1 where no item has the prefix
+    first: list[Tensor]
+    code: list[Tensor]
     leaf_item: Tensor  # int64 [items]
 
     @staticmethod
     def of(trie: Trie, device: torch.device) -> Constraint:
-        tables = [torch.from_numpy(table).to(device, torch.int64) for table in trie.children]
-        return Constraint(tables, torch.from_numpy(trie.leaf_item).to(device))
+        first, code = ([torch.from_numpy(level).to(device) for level in levels] for levels in (trie.first, trie.code))
+        return Constraint(first, code, torch.from_numpy(trie.leaf_item).to(device))
+
+    def choices(self, level: int, node: Tensor) -> Tensor:
+        """How many codes continue each node: int32, shaped as ``node``."""
+        return self.first[level][node + 1] - self.first[level][node]
+
+    def continuations(self, level: int, node: Tensor) -> Continuations:
+        """The children of nodes ``[B, Q]`` of depth ``level``."""
+        first, end = self.first[level][node].long(), self.first[level][node + 1]
+        child = first.unsqueeze(2) + torch.arange(int((end - first).max()), device=node.device)
+        allowed = child < end.unsqueeze(2)
+        child = torch.where(allowed, child, first.unsqueeze(2))
+        return Continuations(child, self.code[level][child].long(), allowed)
+
+    def open_nodes(self, excluded: Tensor) -> list[Tensor]:
+        """Which nodes still lead to an item: bool ``[B, nodes]`` for each depth from 1 to L.
+
+        Args:
+            excluded: bool ``[B, items]``; B may be 1, for all users alike.
+        """
+        levels = [~excluded[:, self.leaf_item]]
+        for first in reversed(self.first[1:]):
+            count = functional.pad(levels[0].cumsum(1, dtype=torch.int32), (1, 0))
+            levels.insert(0, count[:, first[1:]] > count[:, first[:-1]])
+        return levels
 
 
 @dataclass(frozen=True)
@@ -39,91 +85,137 @@ class Beam:
 
 
 class Hypotheses:
-    """The decoder's state for ``Q`` prefixes of each user."""
+    """The decoder's state for ``Q`` prefixes of each user, at most ``width``."""
 
-    def __init__(self, model: S2GR, memory: Memory) -> None:
-        self.model, self.level = model, 0
-        self.memory = memory.widened(1)
-        users = memory.encoded.shape[0]
-        self.past: list[KeyValue] | None = None
-        self._feed(model.start.expand(users, 1, -1))
+    def __init__(self, model: S2GR, memory: Memory, width: int) -> None:
+        self.model, self.memory, self.level = model, memory.widened(1), 0
+        self.output = model.first_token(self.memory)
+        users = len(self.output)
+        self.codes = model.codes.new_empty(users, 1, 0)
+        tokens = [len(segment) * (width if level else 1) for level, segment in enumerate(model.schedule.segments)]
+        shape = (users, model.params.heads, sum(tokens), -1)
+        empty = [layer.key.new_empty((*shape[:3], layer.key.shape[3])) for layer in self.memory.context.layers]
+        self.tree = Tree([KeyValue(key, torch.empty_like(key)) for key in empty], self.codes)
 
     def logits(self) -> Tensor:
-        """``[B, Q, K]`` of the next code: after a thought, if the model thinks."""
-        if self.model.thinks:
-            self._feed(self.model.think(self.output, self.level))
+        """``[B, Q, K]`` of the next code, after the thoughts that belong before it."""
+        for places in self.model.schedule.decoding(self.level):
+            tokens = torch.stack([self.model.token(place, self.output, self.codes) for place in places], 2)
+            self.output = self.model.decoder.grow(tokens, self.tree, self.memory.context)[:, :, -1]
         return self.model.code_logits(self.output, self.level)
 
     def extend(self, parent: Tensor, code: Tensor) -> None:
         """Go on with ``Q'`` hypotheses: the one at ``parent`` ``[B, Q']`` followed by ``code`` ``[B, Q']``."""
-        users, queries = self.memory.distance.shape[:2]
-        rows = (torch.arange(users, device=parent.device)[:, None] * queries + parent).flatten()
-        assert self.past is not None
-        self.past = [KeyValue(layer.key[rows], layer.value[rows]) for layer in self.past]
+        self.tree.own, self.codes = (
+            values.gather(1, parent.unsqueeze(2).expand(-1, -1, values.shape[2]))
+            for values in (self.tree.own, self.codes)
+        )
+        self.codes = torch.cat([self.codes, code.unsqueeze(2)], 2)
         self.memory = self.memory.widened(parent.shape[1])
-        self._feed(self.model.code_token(self.level, code))
         self.level += 1
 
-    def _feed(self, token: Tensor) -> None:
-        output, self.past = self.model.decoder(token.unsqueeze(2), self.past, self.memory.layers, self.memory.distance)
-        self.output = output[:, :, 0]
 
-
-@torch.no_grad()
 def beam_search(
     model: S2GR, memory: Memory, constraint: Constraint, width: int, excluded: Tensor | None = None
 ) -> Beam:
-    """The ``width`` most probable items of each user.
+    """:func:`beam_searches` with one filter, or none."""
+    return beam_searches(model, memory, constraint, width, [excluded])[0]
+
+
+@torch.no_grad()
+def beam_searches(
+    model: S2GR, memory: Memory, constraint: Constraint, width: int, filters: Sequence[Tensor | None]
+) -> list[Beam]:
+    """The ``width`` most probable items of each user, under each filter.
 
     A score is ``Σ_l log p(s_l | s_<l)`` with each p normalised over the codes that some item has there, so that the
-    probabilities of all items sum to one.
+    probabilities of all items sum to one, whatever is filtered. Every filter has a beam of its own, but the network
+    sees a prefix that several beams hold only once.
 
     Args:
-        excluded: bool ``[B, items]``; these are not found, and do not take a place in the beam.
+        filters: bool ``[B, items]``, or ``[1, items]`` for all users alike: items that are not to be found. A prefix
+            that leads to nothing else takes no place, so a beam is full whenever ``width`` other items exist.
     """
-    users = memory.encoded.shape[0]
-    hypotheses = Hypotheses(model, memory)
-    node = torch.zeros(users, 1, dtype=torch.int64, device=memory.encoded.device)
-    score = torch.zeros(users, 1, device=memory.encoded.device)
+    users, device, last = memory.encoded.shape[0], memory.encoded.device, model.levels - 1
+    open_nodes = [None if excluded is None else constraint.open_nodes(excluded) for excluded in filters]
+    hypotheses = Hypotheses(model, memory, width * len(filters))
+    node = torch.zeros(users, 1, dtype=torch.int64, device=device)
+    score = torch.zeros(users, 1, device=device)
+    members = [torch.ones_like(node, dtype=torch.bool) for _ in filters]
+    asked = 1
     for level in range(model.levels):
-        child = constraint.children[level][node]  # [B, Q, K]
-        candidate = score.unsqueeze(-1) + masked_log_softmax(hypotheses.logits(), child >= 0)
-        if level == model.levels - 1 and excluded is not None:
-            leaves = constraint.leaf_item[child.clamp_min(0)]
-            out = excluded.gather(1, leaves.flatten(1)).view_as(child)
-            candidate = candidate.masked_fill(out, -torch.inf)
-        size = candidate.shape[-1]
-        score, best = candidate.flatten(1).topk(min(width, candidate[0].numel()), dim=1)
-        parent, code = best // size, best % size
-        # A hypothesis without a child has score −∞ and stays at the root's node 0, harmless.
-        node = child.flatten(1).gather(1, best).clamp_min(0)
-        if level < model.levels - 1:
-            hypotheses.extend(parent, code)
-    items = constraint.leaf_item[node].masked_fill(score == -torch.inf, -1)
-    return Beam(items, score)
+        options = constraint.continuations(level, node)
+        # Nothing hangs on what the network says where every hypothesis has one continuation.
+        logits = hypotheses.logits() if asked else score.new_empty(users, 0, 1)
+        candidate = score.unsqueeze(2) + options.log_probabilities(logits)
+        beams = [
+            _best(candidate, options, member, None if is_open is None else is_open[level], width)
+            for member, is_open in zip(members, open_nodes, strict=True)
+        ]
+        if level == last:
+            break
+        place = _union([beam.place for beam in beams], candidate[0].numel())
+        members = [(place.unsqueeze(2) == beam.place.unsqueeze(1)).any(2) for beam in beams]
+        there = place < candidate[0].numel()
+        place = place.clamp_max(candidate[0].numel() - 1)
+        score = candidate.flatten(1).gather(1, place).masked_fill(~there, -torch.inf)
+        node, code = options.child.flatten(1).gather(1, place), options.code.flatten(1).gather(1, place)
+        parent, asked = place // candidate.shape[2], place.shape[1]
+        if level + 1 == last:
+            # The last code of a prefix that one item has is certain: only the others are put before the network.
+            undecided = (constraint.choices(last, node) > 1) & there
+            asked = int(undecided.sum(1).max())
+            order = undecided.int().argsort(dim=1, descending=True, stable=True)
+            parent, code, node, score, *members = (
+                values.gather(1, order) for values in (parent, code, node, score, *members)
+            )
+        hypotheses.extend(parent[:, :asked], code[:, :asked])
+    return [_items(beam, options, constraint, width) for beam in beams]
+
+
+@dataclass(frozen=True)
+class _Best:
+    place: Tensor  # int64 [B, n]: index in the flattened candidates; their number, where there are fewer
+    score: Tensor  # float32 [B, n], best first
+
+
+def _best(candidate: Tensor, options: Continuations, member: Tensor, is_open: Tensor | None, width: int) -> _Best:
+    """The best of ``candidate`` ``[B, Q, C]`` among those that go on from ``member`` hypotheses to open nodes."""
+    allowed = member.unsqueeze(2)
+    if is_open is not None:
+        leads_on = is_open.expand(len(candidate), -1).gather(1, options.child.flatten(1))
+        allowed = allowed & leads_on.view_as(candidate)
+    total = candidate[0].numel()
+    score, place = candidate.masked_fill(~allowed, -torch.inf).flatten(1).topk(min(width, total), dim=1)
+    return _Best(place.masked_fill(score == -torch.inf, total), score)
+
+
+def _union(places: list[Tensor], none: int) -> Tensor:
+    """What any of ``places`` holds, once each; padded with ``none``, the largest value."""
+    if len(places) == 1:
+        return places[0]
+    every = torch.cat(places, 1).sort(1).values
+    repeated = functional.pad(every[:, 1:] == every[:, :-1], (1, 0))
+    every = every.masked_fill(repeated, none).sort(1).values
+    return every[:, : int((every < none).sum(1).max())]
+
+
+def _items(beam: _Best, options: Continuations, constraint: Constraint, width: int) -> Beam:
+    total = options.child[0].numel()
+    leaf = options.child.flatten(1).gather(1, beam.place.clamp_max(total - 1))
+    items = constraint.leaf_item[leaf].masked_fill(beam.place == total, -1)
+    missing = (0, width - items.shape[1])
+    return Beam(functional.pad(items, missing, value=-1), functional.pad(beam.score, missing, value=-torch.inf))
 
 
 @torch.no_grad()
 def item_log_probabilities(model: S2GR, memory: Memory, constraint: Constraint, items: Tensor) -> Tensor:
-    """Exact ``log p(item)`` of given items ``[B, Q]``, without a beam: ``[B, Q]``."""
-    hypotheses = Hypotheses(model, memory)
-    node = torch.zeros_like(items[:, :1])
-    total = torch.zeros(items.shape, device=items.device)
+    """Exact ``log p(item)`` of given items ``[B, Q]``: ``[B, Q]``. Teacher-forced, without cache or beam."""
+    logits = model.decode(memory.widened(items.shape[1]), items).logits
+    node, total = torch.zeros_like(items), torch.zeros(items.shape, device=items.device)
     for level in range(model.levels):
-        code = model.codes[items, level]
-        children = constraint.children[level][node]
-        log_probability = masked_log_softmax(hypotheses.logits(), children >= 0)
-        if level == 0:
-            log_probability, children = (x.expand(-1, items.shape[1], -1) for x in (log_probability, children))
-        total = total + log_probability.gather(2, code.unsqueeze(2)).squeeze(2)
-        node = children.gather(2, code.unsqueeze(2)).squeeze(2)
-        if level < model.levels - 1:
-            own = torch.arange(items.shape[1], device=items.device).expand_as(items)
-            hypotheses.extend(torch.zeros_like(own) if level == 0 else own, code)
+        options = constraint.continuations(level, node)
+        chosen = (options.code == model.codes[items, level].unsqueeze(2)) & options.allowed
+        total += options.log_probabilities(logits[:, :, level])[chosen].view_as(total)
+        node = options.child[chosen].view_as(node)
     return total
-
-
-def masked_log_softmax(logits: Tensor, allowed: Tensor) -> Tensor:
-    """Log-softmax over the allowed entries of the last axis; −∞ elsewhere, also where nothing is allowed."""
-    masked = logits.float().masked_fill(~allowed, -torch.inf)
-    return masked.log_softmax(-1).masked_fill(~allowed, -torch.inf)

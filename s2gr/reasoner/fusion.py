@@ -22,6 +22,8 @@ from s2gr.reasoner.decoding import Beam
 
 # The weights tried are multiples of 1 / _STEPS.
 _STEPS = 10
+# The factors tried for items that the user has met.
+REPEATS = (1.0, 0.5, 0.25, 0.1, 0.0)
 
 
 @dataclass(frozen=True)
@@ -40,13 +42,16 @@ class Fusion:
 
     everything: Weights = Weights()
     unseen: Weights = Weights()
+    # What the score of an item in the history is multiplied by where the whole catalogue is ranked: networks that read
+    # and predict with the same embeddings rank the last items high, even if nobody ever takes an item twice.
+    repeats: float = 1.0
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     @staticmethod
-    def of(told: dict[str, dict[str, float]]) -> Fusion:
-        return Fusion(Weights(**told["everything"]), Weights(**told["unseen"]))
+    def of(told: dict[str, Any]) -> Fusion:
+        return Fusion(Weights(**told["everything"]), Weights(**told["unseen"]), told["repeats"])
 
 
 @dataclass(frozen=True)
@@ -61,8 +66,11 @@ class Evidence:
     def fused(self, weights: Weights) -> Tensor:
         """The mixture, ``[B, items]``."""
         sources = (self.sid, self.interest, self.walk, self.walk_undirected)
-        parts = [weight * source for weight, source in zip(astuple(weights), sources, strict=True) if weight]
-        return torch.stack(parts).sum(0) if len(parts) > 1 else parts[0]
+        first, *others = [(weight, source) for weight, source in zip(astuple(weights), sources, strict=True) if weight]
+        mixture = first[0] * first[1]
+        for weight, source in others:
+            mixture.add_(source, alpha=weight)
+        return mixture
 
 
 def beam_probabilities(beam: Beam, items: int) -> Tensor:
@@ -100,11 +108,18 @@ class Candidates:
     targets: Tensor  # int64 [B]
 
 
-def candidates(evidence: Evidence, targets: Tensor, excluded: Tensor | None, top: int = 64) -> Candidates:
-    """The target and the best ``top`` items of each source, which is all that the choice of weights looks at."""
+def candidates(
+    evidence: Evidence, targets: Tensor, met: Tensor | None = None, factor: float = 0.0, top: int = 64
+) -> Candidates:
+    """The target and the best ``top`` items of each source, which is all that the choice of weights looks at.
+
+    Args:
+        met: bool ``[B, items]``; what is said of these items is multiplied by ``factor``.
+    """
     sources = [evidence.sid, evidence.interest, evidence.walk, evidence.walk_undirected]
-    if excluded is not None:
-        sources = [source.masked_fill(excluded, 0.0) for source in sources]
+    if met is not None:
+        scale = torch.where(met, factor, 1.0)
+        sources = [source * scale for source in sources]
     best = [source.topk(min(top, source.shape[1]), dim=1).indices for source in sources]
     items = torch.cat([targets[:, None], *best], 1)
     # An item that two sources bring counts once: its later columns score −1.

@@ -6,6 +6,8 @@ The paper names only λ; the other weights are 1 there, and parameters here. Ten
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -44,6 +46,28 @@ def batch_interest_loss(interest: Tensor, items: Tensor, targets: Tensor, temper
 def catalogue_interest_loss(interest: Tensor, items: Tensor, targets: Tensor) -> Tensor:
     """Cross-entropy of ``v_g · item`` over the whole catalogue: ``[N, D]``, ``[items, D]``, ``[N]``."""
     return functional.cross_entropy(interest @ items.T, targets)
+
+
+def sampled_interest_loss(
+    interest: Tensor, items: Tensor, targets: Tensor, sample: Tensor, sampled: Tensor, catalogue: int
+) -> Tensor:
+    """The same from a uniform sample of items: the sum under the softmax is estimated without bias.
+
+    ``−log e^{s_t} / (e^{s_t} + n/m Σ_{j ∈ S, j ≠ t} e^{s_j})``: of the ``n`` items each is in ``S`` with probability
+    ``m/n``, which the factor makes up for (logQ correction). Exact when the sample is the catalogue.
+
+    Args:
+        interest: ``[N, D]``.
+        items: ``[N, D]``, the vector of each target.
+        targets: int64 ``[N]``.
+        sample: int64 ``[m]``, distinct items.
+        sampled: ``[m, D]``, their vectors.
+        catalogue: n.
+    """
+    own = (interest * items).sum(-1, keepdim=True)
+    others = interest @ sampled.T + math.log(catalogue / len(sample))
+    logits = torch.cat([own, others.masked_fill(sample == targets[:, None], -torch.inf)], 1)
+    return functional.cross_entropy(logits, torch.zeros_like(targets))
 
 
 def regulariser(first_thought: Tensor, interest: Tensor) -> Tensor:

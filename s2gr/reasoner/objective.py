@@ -27,20 +27,17 @@ class Objective(nn.Module):
         decoded = model.decode(memory, batch.targets.clamp_min(0))
         terms = {"recommendation": losses.recommendation_loss(decoded.logits[there], codes)}
         if params.interest_weight:
-            interest, vectors = model.interest(memory)[there], model.item_vectors()
-            if params.interest == "catalogue":
-                found = losses.catalogue_interest_loss(interest, vectors, targets)
-            else:
-                temperature = params.interest_temperature
-                found = losses.batch_interest_loss(interest, vectors[targets], targets, temperature)
-            terms["interest"] = params.interest_weight * found
+            interest = model.interest(memory)[there]
+            terms["interest"] = params.interest_weight * self._interest_loss(interest, targets)
             if decoded.thoughts is not None and params.regulariser:
                 terms["regulariser"] = params.regulariser * losses.regulariser(decoded.thoughts[there][:, 0], interest)
-        if decoded.thoughts is not None and params.alignment:
-            centres = torch.einsum("lkc,lcd->lkd", model.centres, model.centre_map)
-            logits = losses.cluster_logits(decoded.thoughts[there], centres, params.alignment_temperature)
-            levels = torch.arange(model.levels, device=codes.device)
-            cluster = model.cluster[levels, codes]
+        aligned = model.schedule.aligned
+        if decoded.thoughts is not None and model.centre_map is not None and params.alignment:
+            levels = torch.tensor(list(aligned), device=codes.device)
+            centres = torch.einsum("lkc,lcd->lkd", model.centres[levels], model.centre_map)
+            last = decoded.thoughts[there][:, list(aligned.values())]
+            logits = losses.cluster_logits(last, centres, params.alignment_temperature)
+            cluster = model.cluster[levels, codes[:, levels]]
             terms["alignment"] = params.alignment * losses.alignment_loss(logits, cluster)
             right = (logits.argmax(-1) == cluster).float().mean(0)
         terms["loss"] = torch.stack(list(terms.values())).sum()
@@ -48,5 +45,17 @@ class Objective(nn.Module):
         hit = (decoded.logits[there].argmax(-1) == codes).float().mean(0)
         terms |= {f"code_{level + 1}_accuracy": hit[level] for level in range(model.levels)}
         if decoded.thoughts is not None and params.alignment:
-            terms |= {f"thought_{level + 1}_accuracy": right[level] for level in range(model.levels)}
+            terms |= {f"thought_{level + 1}_accuracy": right[index] for index, level in enumerate(aligned)}
         return terms
+
+    def _interest_loss(self, interest: Tensor, targets: Tensor) -> Tensor:
+        model, params, catalogue = self.model, self.params, len(self.model.codes)
+        if params.interest == "batch":
+            vectors = model.item_vectors(targets)
+            return losses.batch_interest_loss(interest, vectors, targets, params.interest_temperature)
+        if not 0 < params.sampled_softmax < catalogue:
+            return losses.catalogue_interest_loss(interest, model.item_vectors(), targets)
+        # From torch's own generator: a run that resumes draws what it would have drawn.
+        sample = torch.randperm(catalogue, device=targets.device)[: params.sampled_softmax]
+        own, sampled = model.item_vectors(targets), model.item_vectors(sample)
+        return losses.sampled_interest_loss(interest, own, targets, sample, sampled, catalogue)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,15 @@ from torch import Tensor
 
 from s2gr.errors import UserError
 from s2gr.params import Params, Reasoner
-from s2gr.reasoner.decoding import Beam, Constraint, beam_search
+from s2gr.reasoner.decoding import Beam, Constraint, beam_searches
 from s2gr.reasoner.fusion import Evidence, Fusion, as_distribution, beam_probabilities
 from s2gr.reasoner.model import S2GR, Catalogue, Memory
+from s2gr.reasoner.top import top_items
 from s2gr.runtime import prepare_torch
 from s2gr.sequences import Sequences, load_sequences
-from s2gr.sids.trie import SemanticIds, build_trie, read_sids
+from s2gr.sids.new_sids import join_new_sids
+from s2gr.sids.semantic_ids import SemanticIds, read_sids
+from s2gr.sids.trie import build_trie
 from s2gr.walk import GraphWalk
 from s2gr.workspace import Workspace, read_json, write_json
 
@@ -31,6 +35,14 @@ class Ranking:
 
     items: IntArray  # [B, k], −1 where fewer are left
     scores: npt.NDArray[np.float32]  # [B, k]
+
+
+@dataclass(frozen=True)
+class Walks:
+    """The walks' scores of every item, float32 ``[B, items]`` each."""
+
+    directed: npt.NDArray[np.float32]
+    undirected: npt.NDArray[np.float32]
 
 
 class Recommender:
@@ -47,13 +59,12 @@ class Recommender:
         self.model = model.to(device).eval()
         self.sids, self.fusion, self.device = sids, fusion, device
         self.walk, self.walk_undirected = GraphWalk(training), GraphWalk(training, "undirected")
-        self.constraint = Constraint.of(build_trie(sids.codes, model.code_table.shape[1]), device)
+        self.constraint = Constraint.of(build_trie(sids.codes), device)
 
     @property
     def item_ids(self) -> list[str]:
         return self.sids.item_ids
 
-    @torch.no_grad()
     def rankings(
         self, histories: IntArray, lengths: IntArray, k: int, beam: int, exclude: list[IntArray] | None = None
     ) -> dict[str, Ranking]:
@@ -65,19 +76,40 @@ class Recommender:
             beam: width of the beam.
             exclude: for each user the items that are not to be found.
         """
-        excluded = self.excluded(exclude) if exclude is not None else None
+        return self.rankings_under([exclude], histories, lengths, k, beam)[0]
+
+    @torch.no_grad()
+    def rankings_under(
+        self,
+        filters: Sequence[list[IntArray] | None],
+        histories: IntArray,
+        lengths: IntArray,
+        k: int,
+        beam: int,
+        walks: Walks | None = None,
+    ) -> list[dict[str, Ranking]]:
+        """:meth:`rankings` for each ``exclude`` of ``filters``, from one pass of the network.
+
+        Args:
+            walks: :meth:`walk_scores` of these histories, where they are at hand.
+        """
         memory = self.encode(histories, lengths)
-        found = beam_search(self.model, memory, self.constraint, max(beam, k), excluded)
-        rankings = {"beam": Ranking(found.items[:, :k].cpu().numpy(), found.scores[:, :k].cpu().numpy())}
+        masks = [None if exclude is None else self.excluded(exclude) for exclude in filters]
+        beams = beam_searches(self.model, memory, self.constraint, max(beam, k), masks)
+        found = [{"beam": Ranking(best.items[:, :k].cpu().numpy(), best.scores[:, :k].cpu().numpy())} for best in beams]
         if self.model.params.ranking == "fused":
-            weights = self.fusion.everything if excluded is None else self.fusion.unseen
-            scores = self.evidence(memory, found, histories, lengths).fused(weights)
-            if excluded is not None:
-                scores = scores.masked_fill(excluded, -torch.inf)
-            top = scores.topk(min(k, scores.shape[1]), dim=1)
-            items = top.indices.masked_fill(top.values == -torch.inf, -1)
-            rankings["fused"] = Ranking(items.cpu().numpy(), top.values.cpu().numpy())
-        return rankings
+            # Only what the beam says depends on the filter.
+            evidence = self.evidence(memory, beams[0], histories, lengths, walks)
+            for rankings, best, excluded in zip(found, beams, masks, strict=True):
+                evidence = replace(evidence, sid=beam_probabilities(best, len(self.item_ids)))
+                scores = evidence.fused(self.fusion.everything if excluded is None else self.fusion.unseen)
+                if excluded is not None:
+                    scores.masked_fill_(excluded, -torch.inf)
+                elif self.fusion.repeats != 1:
+                    scores.mul_(torch.where(self.met(histories, lengths), self.fusion.repeats, 1.0))
+                values, items = top_items(scores, k)
+                rankings["fused"] = Ranking(items.cpu().numpy(), values.cpu().numpy())
+        return found
 
     def rank(
         self, histories: IntArray, lengths: IntArray, k: int, beam: int, exclude: list[IntArray] | None = None
@@ -96,12 +128,22 @@ class Recommender:
         position = torch.from_numpy((np.minimum(lengths, width) - 1).astype(np.int64)[:, None]).to(self.device)
         return self.model.encode(items, position)
 
-    def evidence(self, memory: Memory, beam: Beam, histories: IntArray, lengths: IntArray) -> Evidence:
-        """The distributions over the catalogue that are fused."""
+    def walk_scores(self, histories: IntArray, lengths: IntArray) -> Walks:
+        """What the two walks say of every item."""
+        return Walks(self.walk.scores(histories, lengths), self.walk_undirected.scores(histories, lengths))
+
+    def evidence(
+        self, memory: Memory, beam: Beam, histories: IntArray, lengths: IntArray, walks: Walks | None = None
+    ) -> Evidence:
+        """The distributions over the catalogue that are fused; ``walks`` as in :meth:`rankings_under`."""
         interest = self.model.interest_logits(self.model.interest(memory)[:, 0])
-        walks = (as_distribution(walk.scores(histories, lengths)) for walk in (self.walk, self.walk_undirected))
-        sid = beam_probabilities(beam, len(self.item_ids))
-        return Evidence(sid, interest.float().softmax(-1), *(walk.to(self.device) for walk in walks))
+        walks = walks or self.walk_scores(histories, lengths)
+        steps = (as_distribution(scores).to(self.device) for scores in (walks.directed, walks.undirected))
+        return Evidence(beam_probabilities(beam, len(self.item_ids)), interest.float().softmax(-1), *steps)
+
+    def met(self, histories: IntArray, lengths: IntArray) -> Tensor:
+        """Bool ``[B, items]``: whether the item is in the history."""
+        return self.excluded([history[:length] for history, length in zip(histories, lengths, strict=True)])
 
     def excluded(self, exclude: list[IntArray]) -> Tensor:
         """Bool ``[B, items]`` of each user's excluded items."""
@@ -123,8 +165,12 @@ class Recommender:
         write_json(config, folder / "config.json")
 
     @staticmethod
-    def load(workspace: Workspace, params: Params) -> Recommender:
+    def load(workspace: Workspace, params: Params, with_new: bool = False) -> Recommender:
         """Read the trained reasoner and what it ranks.
+
+        Args:
+            with_new: rank the items of `s2gr assign`, too, behind those of the catalogue. The stages don't: their
+                results must not hang on a file that DVC does not know.
 
         Raises: UserError: if it is missing, or was trained on other semantic IDs than those that lie there now.
         """
@@ -136,9 +182,17 @@ class Recommender:
         sids = read_sids(workspace.sids, sequences.item_ids)
         if not np.array_equal(sids.codes, tensors["codes"].numpy()):
             raise UserError(f"{folder} was trained on other semantic IDs than {workspace.sids}; run `dvc repro`")
-        catalogue = Catalogue(tensors["codes"], config["codes_per_level"], tensors["centres"], tensors["cluster"])
+        known = (tensors["centres"], tensors["cluster"], tensors.get("content"))
+        catalogue = Catalogue(tensors["codes"], config["codes_per_level"], *known)
         model = S2GR(Reasoner.model_validate(config["reasoner"]), catalogue)
         model.load_state_dict(tensors)
-        return Recommender(
-            model, sids, sequences.training(), Fusion.of(config["fusion"]), prepare_torch(params.runtime)
-        )
+        # It ranks, it does not learn.
+        model.requires_grad_(False)
+        training = sequences.training()
+        if with_new:
+            sids, new = join_new_sids(sids, workspace)
+            if new is not None:
+                model.add_items(torch.from_numpy(new.sids.codes), torch.from_numpy(new.content))
+                # The walks give them nothing: nobody has met them.
+                training = replace(training, item_ids=sids.item_ids)
+        return Recommender(model, sids, training, Fusion.of(config["fusion"]), prepare_torch(params.runtime))

@@ -12,12 +12,22 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from s2gr.cases import Cases, build_cases
-from s2gr.codebook.rqvae import RQVAE
+from s2gr.codebook.loading import load_codebook
+from s2gr.embeddings import Matrix, read_embeddings
 from s2gr.errors import UserError
 from s2gr.params import Params
 from s2gr.reasoner.batches import packed_batches
 from s2gr.reasoner.decoding import beam_search
-from s2gr.reasoner.fusion import Evidence, Fusion, Weights, candidates, choose_weights, ndcg_sum
+from s2gr.reasoner.fusion import (
+    REPEATS,
+    Candidates,
+    Evidence,
+    Fusion,
+    Weights,
+    candidates,
+    choose_weights,
+    ndcg_sum,
+)
 from s2gr.reasoner.model import S2GR, Catalogue
 from s2gr.reasoner.objective import Objective
 from s2gr.reasoner.recommender import Recommender
@@ -42,7 +52,8 @@ def run(params: Params, inputs: Workspace, outputs: Workspace) -> Metrics:
     if targets == 0:
         raise UserError(f"{inputs.events}: no user has two training events; there is nothing to learn from")
     sids = read_sids(inputs.sids, sequences.item_ids)
-    catalogue = build_catalogue(RQVAE.load(inputs.codebook).quantizer.vectors.detach(), sids.codes, params)
+    content = read_embeddings(inputs.content)[1] if section.content else None
+    catalogue = build_catalogue(load_codebook(inputs.codebook).vectors, sids.codes, content, params)
     fabric = start_fabric(params.runtime)
     objective = Objective(S2GR(section, catalogue), section)
     cases = build_cases(sequences, "validation", section.history).sample(section.validation_users, params.runtime.seed)
@@ -65,7 +76,9 @@ def run(params: Params, inputs: Workspace, outputs: Workspace) -> Metrics:
         parameter_groups(objective.named_parameters(), section.weight_decay), lr=section.learning_rate
     )
     digest = hashlib.sha256(f"{section.model_dump_json()}{params.runtime.effective()}".encode())
-    known = (training.offsets, training.items, cases.histories, cases.targets, sids.codes, catalogue.centres.numpy())
+    known = [training.offsets, training.items, cases.histories, cases.targets, sids.codes, catalogue.centres.numpy()]
+    if content is not None:
+        known.append(content)
     for array in known:
         digest.update(np.ascontiguousarray(array).tobytes())
     checkpoint = inputs.state / "checkpoints/reasoner.safetensors"
@@ -84,8 +97,8 @@ def run(params: Params, inputs: Workspace, outputs: Workspace) -> Metrics:
     }
 
 
-def build_catalogue(vectors: Tensor, codes: np.ndarray, params: Params) -> Catalogue:
-    """The items' codes, and each level's code vectors ``[L, K, latent]`` clustered by k-means."""
+def build_catalogue(vectors: Tensor, codes: np.ndarray, content: Matrix | None, params: Params) -> Catalogue:
+    """The items' codes and content, and each level's code vectors ``[L, K, latent]`` clustered by k-means."""
     centres, clusters = [], []
     for level in vectors.numpy():
         # One thread: several add up their partial sums in no fixed order.
@@ -93,14 +106,15 @@ def build_catalogue(vectors: Tensor, codes: np.ndarray, params: Params) -> Catal
             fitted = KMeans(params.reasoner.clusters, n_init=4, random_state=params.runtime.seed).fit(level)
         centres.append(torch.from_numpy(fitted.cluster_centers_.astype(np.float32)))
         clusters.append(torch.from_numpy(fitted.labels_.astype(np.int64)))
-    return Catalogue(torch.from_numpy(codes), vectors.shape[1], torch.stack(centres), torch.stack(clusters))
+    known = None if content is None else torch.from_numpy(content.copy())
+    return Catalogue(torch.from_numpy(codes), vectors.shape[1], torch.stack(centres), torch.stack(clusters), known)
 
 
 @torch.no_grad()
 def validate(recommender: Recommender, cases: Cases) -> Row:
     """Validation NDCG@10 of the network's two rankings, the SID beam and v_g, and of their equal mixture."""
     gains = {"ndcg@10": 0.0, "ndcg@10_beam": 0.0, "ndcg@10_interest": 0.0}
-    for found, targets, _ in _evidence(recommender, cases):
+    for _, found, targets in _evidence(recommender, cases):
         gains["ndcg@10"] += ndcg_sum(found.fused(Weights(0.5, 0.5)), targets)
         gains["ndcg@10_beam"] += ndcg_sum(found.sid, targets)
         gains["ndcg@10_interest"] += ndcg_sum(found.interest, targets)
@@ -109,21 +123,28 @@ def validate(recommender: Recommender, cases: Cases) -> Row:
 
 @torch.no_grad()
 def choose_fusion(recommender: Recommender, cases: Cases) -> tuple[Fusion, Row]:
-    """The fusion weights with the best validation NDCG@10, with and without seen items, and these NDCG@10."""
-    everything, unseen = [], []
-    for found, targets, excluded in _evidence(recommender, cases):
-        everything.append(candidates(found, targets, None))
+    """What the best validation NDCG@10 takes, with and without seen items, and these NDCG@10."""
+    everything: dict[float, list[Candidates]] = {factor: [] for factor in REPEATS}
+    unseen = []
+    for batch, found, targets in _evidence(recommender, cases):
+        met = recommender.met(batch.histories, batch.lengths)
+        for factor, kept in everything.items():
+            kept.append(candidates(found, targets, met, factor))
         # A repeated target can't be found once the seen items are left out: a miss for every weight alike.
-        unseen.append(candidates(found, targets, excluded))
-    weights, score = choose_weights(everything)
+        unseen.append(candidates(found, targets, recommender.excluded(batch.seen())))
+    chosen = {factor: choose_weights(kept) for factor, kept in everything.items()}
+    # Of equal scores, the factor that changes least.
+    repeats = max(chosen, key=lambda factor: chosen[factor][1])
+    weights, score = chosen[repeats]
     weights_unseen, score_unseen = choose_weights(unseen)
-    return Fusion(weights, weights_unseen), {"ndcg@10_fused": score, "ndcg@10_fused_unseen": score_unseen}
+    scores = {"ndcg@10_fused": score, "ndcg@10_fused_unseen": score_unseen}
+    return Fusion(weights, weights_unseen, repeats), scores
 
 
-def _evidence(recommender: Recommender, cases: Cases) -> Iterator[tuple[Evidence, Tensor, Tensor]]:
-    """For each batch of cases: the evidence, the targets, and which items the users have seen."""
+def _evidence(recommender: Recommender, cases: Cases) -> Iterator[tuple[Cases, Evidence, Tensor]]:
+    """For each batch of cases: the evidence and the targets."""
     for batch in cases.batches(_USERS):
         memory = recommender.encode(batch.histories, batch.lengths)
         beam = beam_search(recommender.model, memory, recommender.constraint, _BEAM)
         found = recommender.evidence(memory, beam, batch.histories, batch.lengths)
-        yield found, torch.from_numpy(batch.targets).to(recommender.device), recommender.excluded(batch.seen())
+        yield batch, found, torch.from_numpy(batch.targets).to(recommender.device)

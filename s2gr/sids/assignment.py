@@ -1,8 +1,8 @@
 """Semantic IDs without collisions: the last code is re-assigned inside each crowded prefix (docs/method.md §3).
 
-The first L−1 codes of an item are its nearest ones. Inside a prefix whose items share last codes, all its items are
-matched to distinct last codes at minimum total distance (linear sum assignment). A prefix with more items than codes
-first sends those that lose least to the nearest prefix with room.
+The first L−1 codes of an item are its nearest ones, unless its prefix overflows (:mod:`s2gr.sids.overflow`). Inside a
+prefix whose items share last codes, all its items are matched to distinct last codes at minimum total distance (linear
+sum assignment), which is optimal there. Codes that other items hold already stay theirs.
 """
 
 from __future__ import annotations
@@ -10,129 +10,126 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
 from s2gr.embeddings import Matrix
 from s2gr.errors import UserError
+from s2gr.sids.grid import Grid, GridArray
+from s2gr.sids.overflow import reroute
+from s2gr.sids.prefixes import IntArray, prefix_ids, sorted_runs
 
-IntArray = npt.NDArray[np.int64]
-
-# Candidate prefixes compared with an item at a time.
-_PREFIX_CHUNK = 65_536
+# Items worked on at a time: what is O(items · codes) or O(items · dimensions) is never held for more.
+CHUNK = 8192
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """Unique codes, and what uniqueness cost."""
+    """Unique codes, and what uniqueness cost. Distances are squared, in the codebook's latent space."""
 
     codes: IntArray  # [items, L], rows unique
     moved: int  # items whose codes are not their nearest ones
     rerouted: int  # of these, items that had to leave their prefix
-    extra_distance: float  # mean squared latent distance added to a moved item
+    extra_distance: float  # what moving added to an item's quantisation error: mean over the moved items
+    mean_error: float  # mean quantisation error of all items with their nearest codes
+
+    @property
+    def extra_relative(self) -> float:
+        """``extra_distance`` as a multiple of ``mean_error``; 0 where nothing is lost."""
+        return self.extra_distance / self.mean_error if self.mean_error else 0.0
 
 
-def assign(latent: Matrix, nearest: IntArray, vectors: Matrix) -> Assignment:
-    """Turn nearest codes into unique ones.
+def assign(
+    latent: Matrix, nearest: IntArray, vectors: Matrix, taken: IntArray | None = None, chunk: int = CHUNK
+) -> Assignment:
+    """Turn nearest codes into unique ones. The result does not hang on ``chunk``.
 
     Args:
         latent: float32 ``[items, D]``.
         nearest: int64 ``[items, L]``, each level's nearest code.
         vectors: float32 ``[L, K, D]``.
+        taken: int64 ``[others, L]``, codes that other items have and keep.
+        chunk: items worked on at a time.
 
-    Raises: UserError: if there are more items than semantic IDs (``K^L``).
+    Raises: UserError: more items than semantic IDs (``K^L``), or a latent vector that is not finite.
     """
     levels, size, _ = vectors.shape
-    if len(latent) > size**levels:
+    taken = np.zeros((0, levels), np.int64) if taken is None else taken
+    if len(latent) + len(taken) > size**levels:
         raise UserError(
-            f"{len(latent)} items do not fit into {size}^{levels} semantic IDs; raise codebook.codes or codebook.levels"
+            f"{len(latent) + len(taken)} items do not fit into {size}^{levels} semantic IDs; "
+            "raise codebook.codes or codebook.levels"
         )
-    codes = nearest.copy()
-    rerouted = _reroute(latent, codes, vectors)
-    prefixes = prefix_ids(codes[:, :-1], size)
-    order = np.argsort(prefixes, kind="stable")
-    starts = np.flatnonzero(np.r_[True, np.diff(prefixes[order]) != 0])
-    for rows in np.split(order, starts[1:]):
-        if len(np.unique(codes[rows, -1])) < len(rows):
-            cost = _last_distances(latent[rows], codes[rows], vectors)
-            codes[rows, -1] = linear_sum_assignment(cost)[1]
+    grid = Grid.of(latent, vectors, chunk)
+    codes = nearest.astype(np.int64, copy=True)
+    reroute(latent, codes, taken, grid, chunk)
+    _match_last_codes(latent, codes, taken, grid, chunk)
     moved = np.flatnonzero((codes != nearest).any(1))
-    extra = _error(latent[moved], codes[moved], vectors) - _error(latent[moved], nearest[moved], vectors)
-    return Assignment(codes, len(moved), rerouted, float(extra.mean()) if len(moved) else 0.0)
+    rerouted = int((codes[moved, :-1] != nearest[moved, :-1]).any(1).sum())
+    error = _total_error(latent, nearest, vectors, np.arange(len(latent)), chunk)
+    extra = _total_error(latent, codes, vectors, moved, chunk) - _total_error(latent, nearest, vectors, moved, chunk)
+    return Assignment(codes, len(moved), rerouted, extra / max(len(moved), 1), error / max(len(latent), 1))
 
 
-def prefix_ids(codes: IntArray, size: int) -> IntArray:
-    """One number for each row of codes ``[items, l]``, read as digits to the base ``size``."""
-    numbers: IntArray = codes @ (size ** np.arange(codes.shape[1] - 1, -1, -1, dtype=np.int64))
-    return numbers
+def _match_last_codes(latent: Matrix, codes: IntArray, taken: IntArray, grid: Grid, chunk: int) -> None:
+    """Make the last codes distinct inside each prefix, in place, where they are not."""
+    size = grid.vectors.shape[1]
+    prefixes, taken_prefixes = prefix_ids(codes[:, :-1], size), prefix_ids(taken[:, :-1], size)
+    rows = np.flatnonzero(np.isin(prefixes, _crowded(prefixes, codes, taken, size)))
+    order, starts = sorted_runs(prefixes[rows])
+    rows = rows[order]
+    ends = np.r_[starts[1:], len(rows)]
+    taken_order = np.argsort(taken_prefixes, kind="stable")
+    held_from, held_to = (
+        np.searchsorted(taken_prefixes, prefixes[rows[starts]], side, sorter=taken_order) for side in ("left", "right")
+    )
+    first = 0
+    while first < len(starts):
+        # As many whole prefixes as fit into a chunk, at least one.
+        last = max(int(np.searchsorted(ends, starts[first] + chunk, "right")), first + 1)
+        part = rows[starts[first] : ends[last - 1]]
+        residuals = grid.residuals(latent[part], codes[part, :-1])
+        distances = grid.distances(residuals, len(grid.vectors) - 1)
+        for prefix in range(first, last):
+            inside = slice(starts[prefix] - starts[first], ends[prefix] - starts[first])
+            held = taken[taken_order[held_from[prefix] : held_to[prefix]], -1]
+            if len(held):
+                free = np.setdiff1d(np.arange(size), held)
+                codes[part[inside], -1] = free[match(distances[inside][:, free])]
+            else:
+                codes[part[inside], -1] = match(distances[inside])
+        first = last
 
 
-def _reroute(latent: Matrix, codes: IntArray, vectors: Matrix) -> int:
-    """Empty overfull prefixes in place, each item to the nearest prefix with room; how many items moved."""
-    size = vectors.shape[1]
-    numbers = prefix_ids(codes[:, :-1], size)
-    values, counts = np.unique(numbers, return_counts=True)
-    occupied = dict(zip(values.tolist(), counts.tolist(), strict=True))
-    rerouted = 0
-    for number in values[counts > size].tolist():
-        rows = np.flatnonzero(numbers == number)
-        own = _prefix_distances(latent[rows], np.asarray([number]), vectors)[:, 0]
-        options = [_nearest_with_room(latent[row], int(number), occupied, vectors) for row in rows]
-        loss = np.asarray([distance for distance, _ in options]) - own
-        for position in np.argsort(loss, kind="stable")[: len(rows) - size]:
-            row = rows[position]
-            # An earlier move may have filled the prefix meanwhile.
-            target = options[position][1]
-            if occupied.get(target, 0) >= size:
-                target = _nearest_with_room(latent[row], int(number), occupied, vectors)[1]
-            codes[row, :-1] = _digits(np.asarray([target]), size, codes.shape[1] - 1)[0]
-            occupied[target] = occupied.get(target, 0) + 1
-            occupied[number] -= 1
-            rerouted += 1
-    return rerouted
+def _crowded(prefixes: IntArray, codes: IntArray, taken: IntArray, size: int) -> IntArray:
+    """The prefixes in which an item's last code is another item's too."""
+    ids = prefixes * size + codes[:, -1]
+    ordered = np.sort(ids)
+    shared = ordered[1:][ordered[1:] == ordered[:-1]]
+    return np.unique(np.concatenate([shared, np.intersect1d(ids, prefix_ids(taken, size))]) // size)
 
 
-def _nearest_with_room(point: Matrix, number: int, occupied: dict[int, int], vectors: Matrix) -> tuple[float, int]:
-    """The nearest prefix with room, among those that share most of ``number``'s digits: distance and prefix."""
-    levels, size, _ = vectors.shape
-    for free in range(1, levels):
-        base = number - number % size**free
-        best = (np.inf, -1)
-        for start in range(0, size**free, _PREFIX_CHUNK):
-            numbers = np.arange(base + start, base + min(start + _PREFIX_CHUNK, size**free))
-            distances = _prefix_distances(point[None], numbers, vectors)[0]
-            full = [index for index, value in enumerate(numbers.tolist()) if occupied.get(value, 0) >= size]
-            distances[full] = np.inf
-            index = int(distances.argmin())
-            best = min(best, (float(distances[index]), int(numbers[index])))
-        if np.isfinite(best[0]):
-            return best
-    raise AssertionError("unreachable: K^L ids hold every item")
+def match(cost: GridArray) -> IntArray:
+    """The columns of the rows of ``cost`` ``[rows, columns]``, all distinct, at minimum total: int64 ``[rows]``."""
+    rows, columns = cost.shape
+    if 2 * rows < columns:
+        return linear_sum_assignment(cost)[1]
+    # Few columns are left over, so prices decide, and the solver takes two to four times longer to find them than when
+    # it starts from good ones: those that would clear the market if all rows were alike. Rows without cost take the
+    # columns that are left over, which makes the problem square, where prices don't change what is optimal.
+    mean = cost.mean(0)
+    price = np.rint(np.minimum(mean - np.partition(mean, rows - 1)[rows - 1], 0))
+    square = np.zeros((columns, columns))
+    square[:rows] = cost
+    return linear_sum_assignment(square - price)[1][:rows]
 
 
-def _digits(numbers: IntArray, size: int, count: int) -> IntArray:
-    powers = size ** np.arange(count - 1, -1, -1, dtype=np.int64)
-    digits: IntArray = numbers[:, None] // powers % size
-    return digits
-
-
-def _prefix_distances(points: Matrix, numbers: IntArray, vectors: Matrix) -> Matrix:
-    digits = _digits(numbers, vectors.shape[1], len(vectors) - 1)
-    sums = vectors[np.arange(len(vectors) - 1), digits].sum(1)
-    return _pairwise(points, sums)
-
-
-def _last_distances(points: Matrix, codes: IntArray, vectors: Matrix) -> Matrix:
-    """Squared distance of each item's last residual to every last code: ``[items, K]``."""
-    prefix = vectors[np.arange(len(vectors) - 1), codes[:, :-1]].sum(1)
-    return _pairwise(points - prefix, vectors[-1])
-
-
-def _pairwise(rows: Matrix, columns: Matrix) -> Matrix:
-    distances: Matrix = (rows**2).sum(1)[:, None] - 2 * rows @ columns.T + (columns**2).sum(1)
-    return distances
-
-
-def _error(latent: Matrix, codes: IntArray, vectors: Matrix) -> Matrix:
-    error: Matrix = ((latent - vectors[np.arange(len(vectors)), codes].sum(1)) ** 2).sum(1)
-    return error
+def _total_error(latent: Matrix, codes: IntArray, vectors: Matrix, rows: IntArray, chunk: int) -> float:
+    """``Σ ‖z − Σ_l e_l‖²`` over ``rows``."""
+    total = 0.0
+    for start in range(0, len(rows), chunk):
+        part = rows[start : start + chunk]
+        error = latent[part].astype(np.float64)
+        for level in range(len(vectors)):
+            error -= vectors[level][codes[part, level]]
+        total += float(np.einsum("id,id->", error, error))
+    return total

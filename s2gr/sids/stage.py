@@ -5,19 +5,23 @@ from __future__ import annotations
 import csv
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from s2gr.codebook.rqvae import CHUNK, RQVAE, codebook_input
+from s2gr.codebook.loading import load_codebook
 from s2gr.embeddings import read_embeddings
+from s2gr.errors import UserError
 from s2gr.params import Params
 from s2gr.runtime import prepare_torch
-from s2gr.sids.assignment import assign
-from s2gr.sids.quality import cohesion, collision_share, level_quality, prefix_entropy
+from s2gr.sids.assignment import Assignment, assign
+from s2gr.sids.churn import compare
+from s2gr.sids.codes import write_codes
+from s2gr.sids.quality import collision_share, quality, unique_rate
+from s2gr.sids.semantic_ids import IntArray, SemanticIds, read_codes, sid_table
 from s2gr.stage import Metrics
 from s2gr.workspace import Workspace, read_table, write_table
 
@@ -26,51 +30,64 @@ _TOP_PAIRS = 10_000
 
 
 def run(params: Params, inputs: Workspace, outputs: Workspace) -> Metrics:
-    """Write ``sids.parquet``, ``reports/code_usage.csv`` and the quality figures."""
+    """Write ``sids.parquet``, ``reports/code_usage.csv``, ``reports/codes.csv`` and the quality figures."""
+    previous = _read_previous(params.sids.previous, inputs)
     item_ids, matrix = read_embeddings(inputs.aligned)
+    items = read_table(inputs.items, ["item_id", "title", "text"])
+    if items["item_id"].to_pylist() != item_ids:
+        raise UserError(f"{inputs.aligned} and {inputs.items} hold different items; run the stage `content` again")
     prepare_torch(params.runtime)
-    model = RQVAE.load(inputs.codebook)
-    embeddings = codebook_input(matrix)
-    latent = model.encode(embeddings)
-    with torch.no_grad():
-        balanced = params.sids.balanced
-        nearest = torch.cat([model.quantizer(chunk, balanced).codes for chunk in latent.split(CHUNK)]).numpy()
-        vectors = model.quantizer.vectors.numpy()
-    size = vectors.shape[1]
-    assignment = assign(latent.numpy(), nearest, vectors)
-    codes = assignment.codes
-    columns = {f"code_{level + 1}": pa.array(codes[:, level], pa.int32()) for level in range(codes.shape[1])}
-    write_table(pa.table({"item_id": pa.array(item_ids, pa.string()), **columns}), outputs.sids)
+    model = load_codebook(inputs.codebook)
+    latent = model.encode(matrix)
+    nearest = model.nearest(latent, params.sids.balanced)
+    vectors = model.vectors.numpy()
+    assignment = assign(latent.numpy(), nearest.numpy(), vectors)
+    codes, size = assignment.codes, vectors.shape[1]
+    write_table(sid_table(item_ids, codes), outputs.sids)
     _write_usage(codes, size, outputs.plot("code_usage"))
+    texts = (items["title"].to_pylist(), items["text"].to_pylist())
+    write_codes(outputs.plot("codes"), codes[:, 0], latent.numpy(), vectors[0], *texts)
 
-    before, largest = collision_share(nearest, size)
-    pairs = _top_pairs(inputs, item_ids)
-    entropy = prefix_entropy(codes, size)
-    metrics: dict[str, object] = {
+    metrics: dict[str, Any] = {
         "items": len(item_ids),
-        "collisions": {
-            "before": before,
-            "largest_bucket": largest,
-            "after": collision_share(codes, size)[0],
-            "moved": assignment.moved,
-            "rerouted": assignment.rerouted,
-            "extra_distance": assignment.extra_distance,
-        },
+        "unique": {"before": unique_rate(nearest.numpy(), size), "after": unique_rate(codes, size)},
+        "collisions": _collisions(nearest.numpy(), assignment, size),
         "reconstruction_error": {
-            "nearest": model.reconstruction_error(embeddings, torch.from_numpy(nearest)),
-            "assigned": model.reconstruction_error(embeddings, torch.from_numpy(codes)),
+            "nearest": model.reconstruction_error(matrix, nearest),
+            "assigned": model.reconstruction_error(matrix, torch.from_numpy(codes)),
         },
+        **quality(codes, size, _top_pairs(inputs, item_ids)),
     }
-    for level in range(codes.shape[1]):
-        quality = asdict(level_quality(codes[:, level], size))
-        metrics[f"level_{level + 1}"] = {**quality, "prefix_entropy": entropy[level]}
-    for levels in range(1, codes.shape[1]):
-        together, chance = cohesion(codes, size, pairs, levels)
-        metrics[f"cohesion_{levels}"] = {"cooccurring": together, "random": chance}
+    if previous is not None:
+        found = compare(previous, SemanticIds(item_ids, codes), params.runtime.seed)
+        metrics["churn"] = {"previous": str(params.sids.previous), **found.as_dict()}
     return _rounded(metrics)
 
 
-def _top_pairs(inputs: Workspace, item_ids: list[str]) -> npt.NDArray[np.int64]:
+def _collisions(nearest: IntArray, assignment: Assignment, size: int) -> dict[str, Any]:
+    before, largest = collision_share(nearest, size)
+    costs = asdict(assignment)
+    del costs["codes"]
+    return {
+        "before": before,
+        "largest_bucket": largest,
+        "after": collision_share(assignment.codes, size)[0],
+        **costs,
+        "extra_relative": assignment.extra_relative,
+    }
+
+
+def _read_previous(path: Path | None, inputs: Workspace) -> SemanticIds | None:
+    if path is None:
+        return None
+    if path.resolve() == inputs.sids.resolve():
+        raise UserError(f"sids.previous: {path} is what this stage writes; copy it elsewhere before, and name the copy")
+    if not path.exists():
+        raise UserError(f"sids.previous: {path.absolute()} does not exist; give an earlier sids.parquet, or null")
+    return read_codes(path)
+
+
+def _top_pairs(inputs: Workspace, item_ids: list[str]) -> IntArray:
     """Rows of the most frequent co-occurring pairs: int64 ``[pairs, 2]``."""
     table = read_table(inputs.cooccurrence, ["item_a", "item_b", "count"])
     order = pc.sort_indices(table, [("count", "descending"), ("item_a", "ascending"), ("item_b", "ascending")])
@@ -80,7 +97,7 @@ def _top_pairs(inputs: Workspace, item_ids: list[str]) -> npt.NDArray[np.int64]:
     return np.stack(rows, axis=1).astype(np.int64)
 
 
-def _write_usage(codes: npt.NDArray[np.int64], size: int, path: Path) -> None:
+def _write_usage(codes: IntArray, size: int, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -90,12 +107,12 @@ def _write_usage(codes: npt.NDArray[np.int64], size: int, path: Path) -> None:
             writer.writerows((level + 1, code, count) for code, count in enumerate(counts.tolist()))
 
 
-def _rounded(value: object) -> dict[str, object]:
-    def walk(entry: object) -> object:
+def _rounded(value: dict[str, Any]) -> dict[str, Any]:
+    """With floats to six places."""
+    rounded: dict[str, Any] = {}
+    for key, entry in value.items():
         if isinstance(entry, dict):
-            return {key: walk(inner) for key, inner in entry.items()}
-        return round(entry, 6) if isinstance(entry, float) else entry
-
-    result = walk(value)
-    assert isinstance(result, dict)
-    return result
+            rounded[key] = _rounded(entry)
+        else:
+            rounded[key] = round(entry, 6) if isinstance(entry, float) else entry
+    return rounded

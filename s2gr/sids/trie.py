@@ -1,75 +1,43 @@
-"""The prefix trie of all semantic IDs as dense tables, one per level, for masks without a Python loop.
+"""The prefix trie of all semantic IDs in compressed form, for masks without a Python loop.
 
-A node of depth ``l`` is a prefix of ``l`` codes that some item has; nodes are numbered in the order of their prefixes.
-``children[l][node, code]`` is the node of depth ``l + 1``, or −1. At depth L a node is an item.
+A node of depth ``l`` is a prefix of ``l`` codes that some item has; nodes of a depth are numbered in the order of their
+prefixes, so the children of a node are neighbours. At depth L a node is an item. Memory is linear in the items: a dense
+table of 1 M nodes by 256 codes would take 1 GB a level.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.compute as pc
 
-from s2gr.errors import UserError
-from s2gr.workspace import read_table
+from s2gr.sids.semantic_ids import IntArray, SemanticIds, read_sids
 
-IntArray = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class SemanticIds:
-    """Item ids and their codes, in the order of ``items.parquet``."""
-
-    item_ids: list[str]
-    codes: IntArray  # [items, L]
+__all__ = ["SemanticIds", "Trie", "build_trie", "read_sids"]
 
 
 @dataclass(frozen=True)
 class Trie:
-    """The dense tables, and which item each leaf is."""
+    """For each depth ``l`` below L, the children of its nodes: in the order of their codes, node after node."""
 
-    children: tuple[npt.NDArray[np.int32], ...]  # L tables [nodes of depth l, K]
-    leaf_item: IntArray  # [items]
-
-
-def read_sids(path: Path, catalogue: Sequence[str]) -> SemanticIds:
-    """Read ``sids.parquet``.
-
-    Raises: UserError: if two items share a semantic ID, naming both, or the items are not those of ``catalogue``.
-    """
-    table = read_table(path)
-    names = sorted((name for name in table.column_names if name.startswith("code_")), key=lambda name: int(name[5:]))
-    codes = np.stack([pc.cast(table[name], "int64").to_numpy() for name in names], axis=1)
-    item_ids = table["item_id"].to_pylist()
-    if item_ids != list(catalogue):
-        raise UserError(
-            f"{path}: expected the {len(catalogue)} items of items.parquet in their order, found {len(item_ids)} "
-            "others; run the stages from `content` on again (`dvc repro`)"
-        )
-    order = np.lexsort(codes.T[::-1])
-    same = np.flatnonzero((np.diff(codes[order], axis=0) == 0).all(1))
-    if len(same):
-        first, second = (item_ids[order[same[0] + step]] for step in (0, 1))
-        raise UserError(f"{path}: items {first} and {second} share the semantic ID {codes[order[same[0]]].tolist()}")
-    return SemanticIds(item_ids, codes)
+    # int32 [nodes of depth l, and one]: the children of node n are ``first[l][n] … first[l][n + 1] − 1``
+    first: tuple[npt.NDArray[np.int32], ...]
+    # int32 [nodes of depth l + 1]: the last code of each node
+    code: tuple[npt.NDArray[np.int32], ...]
+    leaf_item: IntArray  # [items]: which item each node of depth L is
 
 
-def build_trie(codes: IntArray, size: int) -> Trie:
-    """The trie of unique codes ``[items, L]``, each in ``[0, size)``."""
+def build_trie(codes: IntArray) -> Trie:
+    """The trie of unique codes ``[items, L]``."""
     order = np.lexsort(codes.T[::-1])
     ordered = codes[order]
     node = np.zeros(len(codes), dtype=np.int64)  # of each item in order, at the current depth
-    tables = []
+    first, code = [], []
     for level in range(codes.shape[1]):
-        key = node * size + ordered[:, level]
-        first = np.r_[True, key[1:] != key[:-1]]
-        child = np.cumsum(first) - 1
-        table = np.full((int(node[-1]) + 1, size), -1, dtype=np.int32)
-        table[node[first], ordered[first, level]] = child[first]
-        tables.append(table)
-        node = child
-    return Trie(tuple(tables), order)
+        new = np.r_[True, (np.diff(node) != 0) | (np.diff(ordered[:, level]) != 0)]
+        children = np.bincount(node[new])
+        first.append(np.concatenate([[0], np.cumsum(children)]).astype(np.int32))
+        code.append(ordered[new, level].astype(np.int32))
+        node = np.cumsum(new) - 1
+    return Trie(tuple(first), tuple(code), order)

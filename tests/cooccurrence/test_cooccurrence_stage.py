@@ -2,6 +2,7 @@
 
 from collections import Counter
 from datetime import UTC, datetime
+from itertools import accumulate, combinations
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,45 @@ def test_pairs_are_counted_as_by_brute_force(tmp_path: Path, histories: list[lis
     assert {(row["item_a"], row["item_b"]): row["count"] for row in rows} == expected
     assert [(row["item_a"], row["item_b"]) for row in rows] == sorted(expected)
     assert metrics["pair_occurrences"] == expected.total()
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.lists(st.tuples(st.sampled_from(ITEMS), st.integers(0, 5)), min_size=1, max_size=9), max_size=4),
+    st.integers(1, 4),
+    st.integers(0, 9),
+)
+def test_pairs_further_apart_in_time_than_the_window_do_not_count(
+    tmp_path: Path, steps: list[list[tuple[str, int]]], window: int, hours: int
+) -> None:
+    # Each event comes 0 to 5 hours after the one before it; the last user makes sure that there is one.
+    histories = [[item for item, _ in history] for history in steps] + [["a", "b"]]
+    times = [list(accumulate(gap for _, gap in history)) for history in steps] + [[0, 1]]
+    workspace = prepare(tmp_path, histories)
+    set_times(workspace, times)
+    run(workspace, window=window, window_hours=hours)
+    expected: Counter[tuple[str, str]] = Counter()
+    for history, instants in zip(histories, times, strict=True):
+        for first, second in combinations(range(len(history)), 2):
+            near = second - first <= window and instants[second] - instants[first] <= hours
+            if near and history[first] != history[second]:
+                expected[tuple(sorted((history[first], history[second])))] += 1
+    rows = read_table(workspace.cooccurrence).to_pylist()
+    assert {(row["item_a"], row["item_b"]): row["count"] for row in rows} == expected
+
+
+def set_times(workspace: Workspace, hours: list[list[int]]) -> None:
+    instants = pa.array([datetime.fromtimestamp(hour * 3600, UTC) for user in hours for hour in user])
+    events = read_table(workspace.events)
+    column = events.column_names.index("timestamp")
+    write_table(events.set_column(column, "timestamp", instants.cast(pa.timestamp("us", "UTC"))), workspace.events)
+
+
+def test_a_window_in_time_needs_timestamps(tmp_path: Path) -> None:
+    workspace = prepare(tmp_path, [["a", "b"]])
+    write_table(read_table(workspace.events).drop_columns(["timestamp"]), workspace.events)
+    with pytest.raises(UserError, match=r"events\.parquet: expected column timestamp"):
+        run(workspace, window_hours=1.0)
 
 
 def test_pairs_are_counted_within_one_user_only(tmp_path: Path) -> None:

@@ -3,12 +3,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from s2gr.cases import Cases, build_cases
 from s2gr.errors import UserError
 from s2gr.sequences import load_sequences
-from s2gr.workspace import Workspace
+from s2gr.workspace import Workspace, read_table, write_table
 
 MakeLog = Callable[[dict[str, list[str]]], Workspace]
 LOG = {"u1": ["a", "b", "c", "d", "e"], "u2": ["c", "b"], "u3": ["e", "a", "b"]}
@@ -55,5 +56,19 @@ def test_batch_size_does_not_change_the_cases(make_log: MakeLog, size: int) -> N
 
 
 def test_a_log_without_test_events_says_what_to_do(make_log: MakeLog) -> None:
-    with pytest.raises(UserError, match=r"no user has 3 events or more; lower events\.k_core"):
+    with pytest.raises(UserError, match=r"no user has 3 events or more \(lower events\.k_core"):
         cases_of(make_log({"u1": ["a", "b"]}), "test", 5)
+
+
+def test_after_a_cut_in_time_the_first_event_of_each_user_with_a_training_history_is_the_target(
+    make_log: MakeLog,
+) -> None:
+    workspace = make_log({"u1": ["a", "b", "c", "d", "e"], "u2": ["c", "b", "a"], "u3": ["e", "a"], "u4": ["b", "d"]})
+    table = read_table(workspace.events)
+    split = ["train", "train", "validation", "test", "test", "train", "test", "test", "test", "test", "train", "train"]
+    write_table(table.set_column(table.column_names.index("split"), "split", pa.array(split)), workspace.events)
+    cases = cases_of(workspace, "test", 9)
+    assert cases.users.tolist() == [0, 1]
+    assert cases.targets.tolist() == [3, 1]
+    assert cases.events.tolist() == [3, 6]
+    assert [items.tolist() for items in cases.seen()] == [[0, 1, 2], [2]]

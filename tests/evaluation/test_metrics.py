@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.metrics import label_ranking_average_precision_score, ndcg_score, top_k_accuracy_score
 
-from s2gr.evaluation.metrics import NOT_RANKED, gains, hits, ranks_by_score, ranks_in_list, summarise
+from s2gr.evaluation.metrics import NOT_RANKED, gains, hits, ranks_by_score, ranks_in_list, reciprocals, summarise
 
 
 def test_hand_computed_recall_and_ndcg() -> None:
@@ -15,8 +16,10 @@ def test_hand_computed_recall_and_ndcg() -> None:
     assert summarise(ranks, [1, 5]) == {
         "recall@1": 0.2,
         "ndcg@1": 0.2,
+        "mrr@1": 0.2,
         "recall@5": 0.6,
         "ndcg@5": round((1 + 1 / math.log2(4) + 1 / math.log2(6)) / 5, 6),
+        "mrr@5": round((1 + 1 / 3 + 1 / 5) / 5, 6),
     }
 
 
@@ -39,6 +42,29 @@ def test_an_oracle_scores_one() -> None:
     targets = np.arange(50)
     ranks = ranks_by_score(np.eye(50), targets)
     assert set(summarise(ranks, [1, 5, 10]).values()) == {1.0}
+
+
+def test_figures_equal_those_of_scikit_learn() -> None:
+    generator = np.random.default_rng(0)
+    users, items = 400, 30
+    scores, targets = generator.random((users, items)), generator.integers(0, items, users)
+    ranks = ranks_by_score(scores, targets)
+    relevant = np.eye(items)[targets]
+    for k in (1, 5, 10):
+        assert hits(ranks, k).mean() == pytest.approx(top_k_accuracy_score(targets, scores, k=k, labels=range(items)))
+        assert gains(ranks, k).mean() == pytest.approx(ndcg_score(relevant, scores, k=k))
+    # Of one relevant item, average precision is the reciprocal rank.
+    assert reciprocals(ranks, items).mean() == pytest.approx(label_ranking_average_precision_score(relevant, scores))
+
+
+def test_an_item_level_figure_never_exceeds_that_of_its_semantic_id() -> None:
+    generator = np.random.default_rng(1)
+    ranks, sizes = generator.integers(0, 30, 500), generator.integers(1, 6, 500)
+    for k in (1, 5, 10):
+        for figure in (hits, gains, reciprocals):
+            # Whoever scores IDs counts every item of the group as the one that is first in it.
+            assert (figure(ranks, k, sizes) <= figure(ranks, k) + 1e-12).all()
+        assert hits(ranks, k, sizes).mean() < hits(ranks, k).mean()
 
 
 def test_a_random_ranker_finds_k_of_n_within_its_interval() -> None:
@@ -72,6 +98,8 @@ def test_group_metrics_are_the_mean_over_all_orders_within_the_group(
     gain = sum(1 / math.log2(place + 2) for place in places if place < k) / size
     assert hits(np.array([before]), k, np.array([size]))[0] == pytest.approx(hit)
     assert gains(np.array([before]), k, np.array([size]))[0] == pytest.approx(gain)
+    reciprocal = sum(1 / (place + 1) for place in places if place < k) / size
+    assert reciprocals(np.array([before]), k, np.array([size]))[0] == pytest.approx(reciprocal)
 
 
 @given(

@@ -7,26 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s2gr.sequences import TEST, TRAIN, VALIDATION, Sequences
-from s2gr.walk import RECENCY, SECOND_STEP, GraphWalk, Kind
+from s2gr.sequences import TEST, VALIDATION, Sequences
+from s2gr.walk import GraphWalk, Kind, WalkWeights
 
-ITEMS = 6
-
-
-def sequences_of(logs: list[list[int]]) -> Sequences:
-    offsets = np.concatenate([[0], np.cumsum([len(log) for log in logs])]).astype(np.int64)
-    split = [[TRAIN] * len(log) if len(log) < 3 else [TRAIN] * (len(log) - 2) + [VALIDATION, TEST] for log in logs]
-    names = [f"i{item}" for item in range(ITEMS)]
-    return Sequences(
-        [f"u{user}" for user in range(len(logs))],
-        offsets,
-        np.array([item for log in logs for item in log], np.int32),
-        np.array([part for parts in split for part in parts], np.uint8),
-        names,
-    )
+from .small import ITEMS, LOGS, sequences_of
 
 
-def slow_scores(logs: list[list[int]], kind: Kind, history: list[int]) -> np.ndarray:
+def slow_scores(logs: list[list[int]], kind: Kind, history: list[int], weights: WalkWeights) -> np.ndarray:
     """The walk from its definition, one pair at a time."""
     counts, popularity = np.zeros((ITEMS, ITEMS)), np.zeros(ITEMS)
     for log in logs:
@@ -41,23 +28,31 @@ def slow_scores(logs: list[list[int]], kind: Kind, history: list[int]) -> np.nda
                     counts[training[other], item] += 1
     steps = np.array([row / row.sum() if row.sum() else row for row in counts])
     start = np.zeros(ITEMS)
-    for weight, item in zip(RECENCY, reversed(history), strict=False):
-        start[item] += weight
-    return start @ steps + SECOND_STEP * start @ steps @ steps + 1e-6 * popularity / max(popularity.max(), 1)
-
-
-LOGS = st.lists(st.lists(st.integers(0, ITEMS - 1), min_size=1, max_size=8), min_size=1, max_size=5)
+    for age, item in enumerate(list(reversed(history))[: weights.items]):
+        start[item] += weights.decay**age
+    return start @ steps + weights.second_step * start @ steps @ steps + 1e-6 * popularity / max(popularity.max(), 1)
 
 
 @settings(max_examples=60, deadline=None)
 @given(
-    logs=LOGS, history=st.lists(st.integers(0, ITEMS - 1), max_size=5), kind=st.sampled_from(["directed", "undirected"])
+    logs=LOGS,
+    histories=st.lists(st.lists(st.integers(0, ITEMS - 1), max_size=5), min_size=1, max_size=40),
+    kind=st.sampled_from(["directed", "undirected"]),
+    weights=st.sampled_from([WalkWeights(), WalkWeights(0.9, 2, 0.0), WalkWeights(0.0, 1, 1.0)]),
 )
-def test_walk_equals_its_definition(logs: list[list[int]], history: list[int], kind: Kind) -> None:
-    padded = np.array([history + [-1] * (6 - len(history))])
-    found = GraphWalk(sequences_of(logs), kind).scores(padded, np.array([len(history)]))
+def test_walk_equals_its_definition(
+    logs: list[list[int]], histories: list[list[int]], kind: Kind, weights: WalkWeights
+) -> None:
+    padded = np.array([history + [-1] * (6 - len(history)) for history in histories])
+    found = GraphWalk(sequences_of(logs), kind, weights).scores(padded, np.array([len(each) for each in histories]))
     assert found.dtype == np.float32
-    assert found[0] == pytest.approx(slow_scores(logs, kind, history), abs=2e-6)
+    for row, history in zip(found, histories, strict=True):
+        assert row == pytest.approx(slow_scores(logs, kind, history, weights), abs=2e-6)
+
+
+def test_the_default_weights_are_those_of_the_published_trial() -> None:
+    assert WalkWeights().recency == pytest.approx([1.0, 0.6, 0.36])
+    assert WalkWeights().second_step == 0.3
 
 
 @pytest.mark.parametrize("kind", ["directed", "undirected"])
@@ -95,8 +90,8 @@ def test_directed_walk_reproduces_its_known_figures_on_beauty() -> None:
     import pyarrow.parquet as pq
 
     from s2gr.cases import build_cases
-    from s2gr.evaluation.baselines import rank_targets
     from s2gr.evaluation.metrics import summarise
+    from s2gr.evaluation.ranking import rank_scorer
 
     table = pq.read_table(SHARED / "interactions.parquet", columns=["user_id", "item_id", "position"])
     table = table.take(pc.sort_indices(table, [("user_id", "ascending"), ("position", "ascending")]))
@@ -108,7 +103,7 @@ def test_directed_walk_reproduces_its_known_figures_on_beauty() -> None:
     split = np.zeros(len(items), np.uint8)
     split[offsets[1:] - 2], split[offsets[1:] - 1] = VALIDATION, TEST
     sequences = Sequences(users.dictionary.to_pylist(), offsets, items, split, catalogue.to_pylist())
-    ranks = rank_targets(GraphWalk(sequences), build_cases(sequences, "test", 20), 256, lambda cases: None)
-    assert summarise(ranks.everything, [5, 10]) == pytest.approx(
-        {"recall@5": 0.0538, "ndcg@5": 0.0397, "recall@10": 0.0735, "ndcg@10": 0.0460}, abs=6e-4
-    )
+    ranked = rank_scorer(GraphWalk(sequences), build_cases(sequences, "test", 20), 10)
+    found = summarise(ranked.ranks[""], [5, 10])
+    known = {"recall@5": 0.0538, "ndcg@5": 0.0397, "recall@10": 0.0735, "ndcg@10": 0.0460}
+    assert {name: found[name] for name in known} == pytest.approx(known, abs=6e-4)

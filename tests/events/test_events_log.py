@@ -5,6 +5,7 @@ from collections import Counter
 from datetime import UTC, datetime
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -50,6 +51,30 @@ def test_the_last_event_is_the_test_target_and_the_one_before_the_validation_tar
     assert (metrics["train"], metrics["validation"], metrics["test"]) == (4, 1, 1)
     assert (metrics["users"], metrics["items"], metrics["mean_length"], metrics["median_length"]) == (2, 4, 3.0, 3.0)
     assert (metrics["first_timestamp"], metrics["last_timestamp"]) == ("2014-05-13T16:53:20Z", "2014-05-13T16:53:29Z")
+
+
+def test_a_temporal_split_cuts_all_users_at_the_same_two_moments(run_events) -> None:
+    generator = random.Random(1)
+    events = [(f"u{generator.randrange(9)}", f"i{number}", T + generator.randrange(40)) for number in range(200)]
+    workspace, metrics = run_events(events, split="temporal", held_out=0.2)
+    log = log_of(workspace)
+    times = {split: [row[2] for row in log if row[4] == split] for split in ("train", "validation", "test")}
+    assert max(times["train"]) < min(times["validation"]) <= max(times["validation"]) < min(times["test"])
+    # A timestamp is never parted, so the shares are 60/20/20 up to the events of one timestamp.
+    assert [len(times[split]) / 200 for split in times] == pytest.approx([0.6, 0.2, 0.2], abs=0.06)
+    assert metrics["test"] == len(times["test"])
+    positions = [row[3] for row in log if row[0] == "u0"]
+    assert positions == list(range(len(positions)))
+
+
+def test_the_log_says_how_it_was_ordered_and_split(run_events) -> None:
+    events = [("u", f"i{number}", T + number) for number in range(20)]
+    made = {}
+    for setting in ({}, {"split": "temporal", "ties": "shuffled", "k_core": 1}):
+        workspace, _ = run_events(events, **setting)
+        metadata = pq.read_schema(workspace.events).metadata
+        made[str(setting)] = [metadata[key].decode() for key in (b"split", b"ties", b"k_core")]
+    assert list(made.values()) == [["leave-one-out", "log", "1"], ["temporal", "shuffled", "1"]]
 
 
 def test_within_a_timestamp_the_row_order_of_the_log_decides(run_events) -> None:

@@ -50,3 +50,15 @@ def test_rows_are_counted_and_a_figure_that_is_no_number_stays_out_of_json(toy: 
     assert shown["ndcg.at 10"] == 0.5
     assert "loss" not in shown
     assert shown["metrics"].value == {"loss": None, "ndcg": {"at 10": 0.5}, "ks": [5, 10]}
+
+
+def test_the_largest_codes_are_shown_as_a_table(toy: Any) -> None:
+    toy.rewrite("dvc.yaml", (toy.root / "dvc.yaml").read_text().replace("data/other.txt", "reports/codes.csv"))
+    head = "code,items,name,example_1,example_2,example_3"
+    lines = [f"{code},{code},name{code},A | B,{'long ' * 30}," for code in range(40)]
+    toy.rewrite("reports/codes.csv", "\n".join([head, *lines]) + "\n")
+    project = toy.project
+    table = describe(project, project.stages["first"])["largest codes of level 1"].value.splitlines()
+    assert len(table) == 2 + 30
+    assert table[2].startswith("| 39 | 39 | name39 | A \\| B; long long")
+    assert max(map(len, table)) < 200

@@ -1,4 +1,4 @@
-"""A small catalogue and an untrained reasoner over it, with and without thinking."""
+"""A small catalogue and an untrained reasoner over it, for each way of thinking."""
 
 import numpy as np
 import pytest
@@ -17,11 +17,27 @@ def codes() -> np.ndarray:
     return every[generator.choice(len(every), ITEMS, replace=False)]
 
 
-@pytest.fixture(params=["none", "stepwise"])
+THINKING = {
+    "none": {"thinking": "none"},
+    "stepwise": {"thinking": "stepwise", "start": "learned", "interest_reader": "decoder"},
+    "front-loaded": {"thinking": "stepwise", "steps": [2, 1, 0], "head_dim": 5},
+    "pause": {"thinking": "pause", "steps": [1, 2, 0]},
+    "before": {"thinking": "before", "steps": [1, 0, 2]},
+    "paper": {
+        "start": "learned",
+        "interest_reader": "decoder",
+        "interest": "batch",
+        "item_embedding": False,
+        "content": False,
+    },
+}
+
+
+@pytest.fixture(params=THINKING)
 def model(request: pytest.FixtureRequest, codes: np.ndarray) -> S2GR:
     torch.manual_seed(1)
     params = Reasoner(
-        thinking=request.param,
+        **THINKING[request.param],
         dim=16,
         heads=2,
         feed_forward=32,
@@ -31,7 +47,8 @@ def model(request: pytest.FixtureRequest, codes: np.ndarray) -> S2GR:
         history=6,
         clusters=2,
     )
-    catalogue = Catalogue(torch.from_numpy(codes), SIZE, torch.randn(LEVELS, 2, 5), torch.randint(0, 2, (LEVELS, SIZE)))
+    centres, clusters = torch.randn(LEVELS, 2, 5), torch.randint(0, 2, (LEVELS, SIZE))
+    catalogue = Catalogue(torch.from_numpy(codes), SIZE, centres, clusters, torch.randn(ITEMS, 7))
     network = S2GR(params, catalogue).eval()
     with torch.no_grad():
         # Position biases start near zero; a test should notice when they are applied wrongly.

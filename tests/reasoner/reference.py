@@ -23,10 +23,10 @@ def bucket(distance: int) -> int:
 
 def attend(module, queries: Tensor, keys: Tensor, bias) -> Tensor:
     """``bias(head, q, k)`` is added to the unscaled product; None hides k from q."""
-    dim, heads = queries.shape[-1], module.heads
-    width = dim // heads
+    heads, inner = module.heads, module.query.weight.shape[0]
+    width = inner // heads
     query = queries @ module.query.weight.T
-    key, value = (keys @ module.key_value.weight.T).split(dim, -1)
+    key, value = (keys @ module.key_value.weight.T).split(inner, -1)
     mixed = torch.zeros_like(query)
     for head in range(heads):
         part = slice(head * width, (head + 1) * width)
@@ -72,21 +72,37 @@ def decode(decoder, tokens: list[Tensor], encoded: Tensor) -> Tensor:
     return norm(hidden, decoder.norm.weight)[-1]
 
 
-def step_by_step(model: S2GR, history: list[int], item: int) -> tuple[list[Tensor], list[Tensor]]:
-    """Logits of each level and thoughts for one target: BOS → t1 → s1 → t2 → …, each step from scratch."""
-    encoded, tokens = encode(model, history), [model.start]
-    logits, thoughts = [], []
+def step_by_step(model: S2GR, history: list[int], item: int) -> tuple[list[Tensor], list[list[Tensor]]]:
+    """Logits and thoughts of each level for one target: BOS → t1 → s1 → t2 → …, each step from scratch."""
+    encoded = encode(model, history)
+    tokens = [model.start if model.start_map is None else model.start + model.start_map.weight @ encoded[-1]]
+    table = [] if model.thought_table is None else list(model.thought_table)
+    logits, thoughts = [], [[] for _ in range(model.levels)]
+
+    def think(level: int) -> None:
+        for _ in range(model.params.steps[level]):
+            thoughts[level].append(decode(model.decoder, tokens, encoded) + table.pop(0))
+            tokens.append(thoughts[level][-1])
+
+    if model.params.thinking == "before":
+        for level in range(model.levels):
+            think(level)
     for level in range(model.levels):
-        if model.thinks:
-            thoughts.append(decode(model.decoder, tokens, encoded) + model.level_position[level])
-            tokens = [*tokens, thoughts[-1]]
+        if model.params.thinking == "stepwise":
+            think(level)
+        if model.params.thinking == "pause":
+            for _ in range(model.params.steps[level]):
+                tokens.append(table.pop(0))
         logits.append(model.code_table[level] @ decode(model.decoder, tokens, encoded))
-        tokens = [*tokens, model.code_table[level, model.codes[item, level]] * model.params.dim**0.5]
+        tokens.append(model.code_table[level, model.codes[item, level]] * model.params.dim**0.5)
     return logits, thoughts
 
 
 def interest(model: S2GR, history: list[int]) -> Tensor:
-    return decode(model.interest_decoder, [model.interest_start], encode(model, history))
+    encoded = encode(model, history)
+    if model.params.interest_reader == "state":
+        return encoded[-1]
+    return decode(model.interest_decoder, [model.interest_start], encoded)
 
 
 def catalogue_log_probabilities(model: S2GR, history: list[int]) -> Tensor:

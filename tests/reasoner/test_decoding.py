@@ -15,13 +15,20 @@ HISTORIES = [[3, 1, 4], [1, 5, 9, 2, 6, 5], [7]]
 
 @pytest.fixture
 def constraint(codes: np.ndarray) -> Constraint:
-    return Constraint.of(build_trie(codes, 4), torch.device("cpu"))
+    return Constraint.of(build_trie(codes), torch.device("cpu"))
+
+
+_EXACT: dict[str, torch.Tensor] = {}
 
 
 @pytest.fixture
-def exact(model: S2GR) -> torch.Tensor:
-    with torch.no_grad():
-        return torch.stack([catalogue_log_probabilities(model, history) for history in HISTORIES])
+def exact(request: pytest.FixtureRequest, model: S2GR) -> torch.Tensor:
+    """``[histories, items]`` by the slow reference, which takes its time: once for each way of thinking."""
+    thinking = request.node.callspec.params["model"]
+    if thinking not in _EXACT:
+        with torch.no_grad():
+            _EXACT[thinking] = torch.stack([catalogue_log_probabilities(model, history) for history in HISTORIES])
+    return _EXACT[thinking]
 
 
 def memory_of(model: S2GR) -> Memory:

@@ -58,6 +58,19 @@ def test_candidates_rank_like_the_whole_catalogue() -> None:
         assert gain == pytest.approx(ndcg_sum(evidence.fused(weights), targets))
 
 
+def test_what_is_met_is_scaled_before_the_best_are_taken() -> None:
+    torch.manual_seed(2)
+    targets = torch.randint(0, 50, (40,))
+    evidence = Evidence(*torch.rand(4, 40, 50).softmax(-1))
+    met = torch.rand(40, 50) < 0.5
+    few = candidates(evidence, targets, met, 0.25, top=25)
+    scale = torch.where(met, 0.25, 1.0).gather(1, few.items)
+    first = few.evidence.sid[:, 0]
+    torch.testing.assert_close(first, evidence.sid.gather(1, targets[:, None])[:, 0] * scale[:, 0])
+    best = (evidence.sid * torch.where(met, 0.25, 1.0)).max(1).values
+    torch.testing.assert_close(few.evidence.sid.max(1).values, best)
+
+
 def test_left_out_items_do_not_count_against_a_source() -> None:
     first, second = torch.tensor([[0.9, 0.1, 0.0]]), torch.tensor([[0.0, 0.4, 0.6]])
     excluded = torch.tensor([[True, False, False]])

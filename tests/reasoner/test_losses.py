@@ -1,11 +1,15 @@
 """Each loss term against a loop or a hand-computed value."""
 
+import itertools
 import math
 
 import pytest
 import torch
 
 from s2gr.reasoner import losses
+from s2gr.reasoner.batches import Batch
+from s2gr.reasoner.model import S2GR
+from s2gr.reasoner.objective import Objective
 
 
 def cosine(a: torch.Tensor, b: torch.Tensor) -> float:
@@ -57,6 +61,43 @@ def test_catalogue_interest_loss_equals_the_formula() -> None:
         exponentials = [math.exp(float(interest[row] @ vector)) for vector in vectors]
         total -= math.log(exponentials[targets[row]] / sum(exponentials))
     assert losses.catalogue_interest_loss(interest, vectors, targets).item() == pytest.approx(total / 3, rel=1e-4)
+
+
+def test_sampled_interest_loss_is_exact_when_the_sample_is_the_catalogue() -> None:
+    torch.manual_seed(3)
+    interest, vectors, targets = torch.randn(4, 5), torch.randn(9, 5), torch.tensor([2, 0, 5, 2])
+    sample = torch.randperm(9)
+    found = losses.sampled_interest_loss(interest, vectors[targets], targets, sample, vectors[sample], 9)
+    torch.testing.assert_close(found, losses.catalogue_interest_loss(interest, vectors, targets))
+
+
+def test_the_sampled_sum_under_the_softmax_is_unbiased() -> None:
+    torch.manual_seed(4)
+    interest, vectors, targets = torch.randn(1, 5), torch.randn(6, 5), torch.tensor([2])
+    own = (interest @ vectors[2]).exp()
+    sums = []
+    # Every sample of three items is as likely as any other: their mean is the expectation.
+    for chosen in itertools.combinations(range(6), 3):
+        sample = torch.tensor(chosen)
+        loss = losses.sampled_interest_loss(interest, vectors[targets], targets, sample, vectors[sample], 6)
+        sums.append(own * loss.exp())
+    whole = own * losses.catalogue_interest_loss(interest, vectors, targets).exp()
+    torch.testing.assert_close(torch.stack(sums).mean(), whole[0], rtol=1e-5, atol=1e-5)
+
+
+def test_a_larger_catalogue_is_sampled_and_a_smaller_one_is_not(model: S2GR) -> None:
+    batch = Batch(torch.tensor([[3, 1, 4]]), torch.tensor([[1, 2]]), torch.tensor([[4, 9]]))
+    whole, all_30, some = (
+        Objective(model, model.params.model_copy(update={"sampled_softmax": size})) for size in (0, 30, 29)
+    )
+    assert torch.equal(whole(batch)["interest"], all_30(batch)["interest"])
+    torch.manual_seed(0)
+    first = some(batch)["interest"]
+    second = some(batch)["interest"]
+    torch.manual_seed(0)
+    assert torch.equal(some(batch)["interest"], first)
+    assert first != second
+    torch.testing.assert_close(first, whole(batch)["interest"], rtol=0.1, atol=0.1)
 
 
 def test_regulariser_is_one_minus_cosine_and_moves_the_thought_alone() -> None:

@@ -27,8 +27,10 @@ def sequences() -> Sequences:
 
 def per_prefix_loss(model: S2GR, params: Reasoner, batch: Batch) -> torch.Tensor:
     """The loss written down once more, target by target."""
-    total, rows = torch.zeros(()), 0
+    total, wishes, aims = torch.zeros(()), [], []
     vectors = torch.stack([model.code_table[torch.arange(3), codes].mean(0) for codes in model.codes])
+    if model.content_map is not None:
+        vectors = vectors + model.content @ model.content_map.weight.T
     if model.item_table is not None:
         vectors = vectors + model.item_table
     for history, positions, targets in zip(batch.items, batch.position, batch.targets, strict=True):
@@ -39,17 +41,30 @@ def per_prefix_loss(model: S2GR, params: Reasoner, batch: Batch) -> torch.Tensor
             logits, thoughts = step_by_step(model, known, target)
             loss = sum(-logits[level].log_softmax(0)[model.codes[target, level]] for level in range(model.levels))
             wish = interest(model, known)
-            loss = loss - params.interest_weight * (vectors @ wish).log_softmax(0)[target]
-            if thoughts:
-                loss = loss + params.regulariser * (1 - functional.cosine_similarity(thoughts[0], wish.detach(), dim=0))
-                for level, thought in enumerate(thoughts):
-                    centres = [centre @ model.centre_map[level] for centre in model.centres[level]]
-                    near = torch.stack([functional.cosine_similarity(thought, centre, dim=0) for centre in centres])
+            thinking = [level for level, own in enumerate(thoughts) if own]
+            if thinking:
+                first = thoughts[thinking[0]][0]
+                loss = loss + params.regulariser * (1 - functional.cosine_similarity(first, wish.detach(), dim=0))
+                for row, level in enumerate(thinking):
+                    last = thoughts[level][-1]
+                    centres = [centre @ model.centre_map[row] for centre in model.centres[level]]
+                    near = torch.stack([functional.cosine_similarity(last, centre, dim=0) for centre in centres])
                     cluster = model.cluster[level, model.codes[target, level]]
                     own = (near / params.alignment_temperature).log_softmax(0)[cluster]
                     loss = loss - params.alignment * own
-            total, rows = total + loss, rows + 1
-    return total / rows
+            total, wishes, aims = total + loss, [*wishes, wish], [*aims, target]
+    for wish, target in zip(wishes, aims, strict=True):
+        if params.interest == "catalogue":
+            log_probability = (vectors @ wish).log_softmax(0)[target]
+        else:
+            items = sorted(set(aims))
+            near = torch.stack([functional.cosine_similarity(wish, vectors[item], dim=0) for item in items])
+            # A negative counts as often as it is a target of the batch, the target itself once.
+            often = torch.tensor([1.0 if item == target else aims.count(item) for item in items])
+            near = near / params.interest_temperature
+            log_probability = near[items.index(target)] - (often * near.exp()).sum().log()
+        total = total - params.interest_weight * log_probability
+    return total / len(aims)
 
 
 def test_packed_loss_and_gradient_equal_those_of_each_prefix(model: S2GR, sequences: Sequences) -> None:

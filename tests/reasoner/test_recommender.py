@@ -69,6 +69,18 @@ def test_excluded_items_do_not_come_up_and_the_list_stays_full(recommender: Reco
         assert (found.items[row] >= 0).all()
 
 
+@pytest.mark.parametrize("factor", [0.0, 0.5])
+def test_what_the_user_has_met_counts_by_the_factor_for_repeats(recommender: Recommender, factor: float) -> None:
+    plain = recommender.rank(HISTORIES, LENGTHS, k=30, beam=30)
+    recommender.fusion = Fusion(FUSION.everything, FUSION.unseen, factor)
+    scaled = recommender.rank(HISTORIES, LENGTHS, k=30, beam=30)
+    for row, (history, length) in enumerate(zip(HISTORIES, LENGTHS, strict=True)):
+        before = dict(zip(plain.items[row].tolist(), plain.scores[row].tolist(), strict=True))
+        after = dict(zip(scaled.items[row].tolist(), scaled.scores[row].tolist(), strict=True))
+        met = set(history[:length].tolist())
+        assert after == pytest.approx({item: score * (factor if item in met else 1) for item, score in before.items()})
+
+
 def test_a_list_ends_early_when_the_catalogue_does(recommender: Recommender) -> None:
     exclude = [np.arange(27)] * 3
     for ranked in recommender.rankings(HISTORIES, LENGTHS, k=10, beam=20, exclude=exclude).values():

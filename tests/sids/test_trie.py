@@ -19,17 +19,15 @@ def test_every_path_leads_to_its_item_and_no_other_exists(rows: set[tuple[int, .
     ordered = sorted(rows)
     shuffle.shuffle(ordered)
     codes = np.array(ordered)
-    trie = build_trie(codes, 4)
-    found = {}
-    for path in np.ndindex(4, 4, 4):
-        node = 0
-        for level, code in enumerate(path):
-            node = int(trie.children[level][node, code])
-            if node < 0:
-                break
-        else:
-            found[path] = int(trie.leaf_item[node])
+    trie = build_trie(codes)
+    paths: list[tuple[tuple[int, ...], int]] = [((), 0)]
+    for first, code in zip(trie.first, trie.code, strict=True):
+        paths = [
+            ((*path, int(code[child])), child) for path, node in paths for child in range(first[node], first[node + 1])
+        ]
+    found = {path: int(trie.leaf_item[leaf]) for path, leaf in paths}
     assert found == {tuple(row): index for index, row in enumerate(codes.tolist())}
+    assert list(found) == sorted(found)
 
 
 def test_a_shared_semantic_id_is_refused_naming_both_items(tmp_path: Path) -> None:

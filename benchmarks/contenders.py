@@ -1,0 +1,190 @@
+"""Our TIGER and S²GR beside other people's TIGER: one size, one catalogue, one set of real histories.
+
+4 + 4 layers, width 128, six heads of 64, feed-forward 1024: the shape that cornac's TIGER comes with. Semantic IDs are
+random and unique: speed does not depend on what they mean, and no peer has to be trained for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from s2gr.errors import UserError
+from s2gr.params import Reasoner
+from s2gr.reasoner.model import S2GR, Catalogue
+from s2gr.sequences import Sequences
+
+IntArray = npt.NDArray[np.int64]
+
+LEVELS, CODES, HISTORY = 3, 256, 20
+DIM, HEADS, HEAD_DIM, FEED_FORWARD, LAYERS = 128, 6, 64, 1024, 4
+
+# The paper's network without what this project adds: both predict SIDs from SIDs, as the peers do.
+TIGER: dict[str, Any] = {"thinking": "none", "interest_weight": 0.0}
+PAPER: dict[str, Any] = {"thinking": "stepwise", "interest_reader": "decoder", "interest": "batch"}
+
+
+def peer(module: str) -> Any | None:
+    """An optional module, or None and a line that says how to get it."""
+    try:
+        return import_module(module)
+    except ImportError as error:
+        print(f"skipped: {module.split('.')[0]} ({error}); install the extra: pip install 's2gr[peers]'")
+        return None
+
+
+def read_histories(folder: Path) -> Sequences:
+    """The users' sequences of ``interactions.parquet``, by time and then in the file's order."""
+    file = folder / "interactions.parquet"
+    if not file.exists():
+        raise UserError(f"--data: expected a folder with interactions.parquet, found none in {folder}")
+    table = pq.read_table(file, columns=["user_id", "item_id", "timestamp"])
+    users, items = (pc.dictionary_encode(table[name]).combine_chunks() for name in ("user_id", "item_id"))
+    user, item = (column.indices.to_numpy().astype(np.int64) for column in (users, items))
+    order = np.lexsort((table["timestamp"].to_numpy(), user))
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(user))])
+    return Sequences(
+        [str(name) for name in users.dictionary],
+        offsets,
+        item[order].astype(np.int32),
+        np.zeros(len(order), np.uint8),
+        [str(name) for name in items.dictionary],
+    )
+
+
+def random_codes(items: int, levels: int = LEVELS, size: int = CODES) -> IntArray:
+    """Unique semantic IDs ``[items, levels]``, all equally likely."""
+    flat = np.random.default_rng(0).choice(size**levels, items, replace=False)
+    return np.stack([flat // size**level % size for level in reversed(range(levels))], axis=1)
+
+
+def ours(codes: IntArray, form: dict[str, Any]) -> S2GR:
+    """Our network with seeded random weights."""
+    torch.manual_seed(0)
+    params = Reasoner(
+        dim=DIM,
+        heads=HEADS,
+        head_dim=HEAD_DIM,
+        feed_forward=FEED_FORWARD,
+        encoder_layers=LAYERS,
+        decoder_layers=LAYERS,
+        history=HISTORY,
+        start="learned",
+        item_embedding=False,
+        content=False,
+        ranking="beam",
+        **form,
+    )
+    clusters = torch.randint(0, params.clusters, (LEVELS, CODES))
+    return S2GR(params, Catalogue(torch.from_numpy(codes), CODES, torch.randn(LEVELS, params.clusters, 32), clusters))
+
+
+def padded_left(histories: list[npt.NDArray[np.int32]], width: int, padding: int) -> IntArray:
+    """``[users, width]``: the last ``width`` items of each, behind ``padding``."""
+    rows = np.full((len(histories), width), padding, dtype=np.int64)
+    for row, history in zip(rows, histories, strict=True):
+        recent = history[-width:]
+        row[width - len(recent) :] = recent
+    return rows
+
+
+class Cornac:
+    """cornac's ``TIGERSeq2Seq``, fed as ``cornac.models.TIGER`` feeds it.
+
+    Args:
+        digit: with the fourth digit that cornac always adds to tell equal IDs apart (one value: ours are unique).
+    """
+
+    def __init__(self, module: Any, codes: IntArray, digit: bool) -> None:
+        torch.manual_seed(0)
+        self.codes = np.concatenate([codes, np.zeros_like(codes[:, :1])], 1) if digit else codes
+        sizes = [CODES] * LEVELS + [1] * digit
+        self.model = module.TIGERSeq2Seq(
+            level_sizes=sizes,
+            d_model=DIM,
+            d_ff=FEED_FORWARD,
+            num_heads=HEADS,
+            d_kv=HEAD_DIM,
+            num_enc_layers=LAYERS,
+            num_dec_layers=LAYERS,
+        )
+        # The last row is padding.
+        self.tokens = np.zeros((len(codes) + 1, len(sizes)), dtype=np.int64)
+        self.tokens[:-1] = self.codes + self.model.offsets.numpy()
+
+    def encoder_input(self, histories: list[npt.NDArray[np.int32]]) -> tuple[Tensor, Tensor]:
+        """Tokens and mask ``[users, 20 × digits]``: cornac pads every history to ``max_len`` items."""
+        rows = padded_left(histories, HISTORY, len(self.codes))
+        tokens = torch.from_numpy(self.tokens[rows].reshape(len(rows), -1))
+        return tokens, (tokens != 0).float()
+
+    def search(self, beam: int) -> Callable[[list[npt.NDArray[np.int32]]], None]:
+        """Decoding of histories, one by one as cornac does it."""
+        children: list[dict[tuple[int, ...], Any]] = [{} for _ in self.codes[0]]
+        for row in map(tuple, self.codes.tolist()):
+            for level, known in enumerate(children):
+                known.setdefault(row[:level], set()).add(row[level])
+        prefixes = [{prefix: np.array(sorted(codes)) for prefix, codes in known.items()} for known in children]
+
+        def decode(histories: list[npt.NDArray[np.int32]]) -> None:
+            for history in histories:
+                tokens, mask = self.encoder_input([history])
+                self.model.generate_beam(tokens, mask, beam, prefixes)
+
+        self.model.eval()
+        return decode
+
+
+class Rechub:
+    """torch-rechub's ``TIGERModel``: Hugging Face's ``generate`` with a trie in Python."""
+
+    def __init__(self, module: Any, codes: IntArray) -> None:
+        t5 = import_module("transformers").T5Config
+        trie = import_module("torch_rechub.utils.data").Trie
+        torch.manual_seed(0)
+        self.tokens = codes + 1 + CODES * np.arange(LEVELS)
+        config = t5(
+            vocab_size=1 + LEVELS * CODES,
+            d_model=DIM,
+            d_kv=HEAD_DIM,
+            d_ff=FEED_FORWARD,
+            num_layers=LAYERS,
+            num_decoder_layers=LAYERS,
+            num_heads=HEADS,
+            decoder_start_token_id=0,
+            pad_token_id=0,
+            eos_token_id=None,
+        )
+        self.model = module.TIGERModel(config).eval()
+        known = trie([[0, *row] for row in self.tokens.tolist()])
+        self.allowed = known.def_prefix_allowed_tokens_fn(known)
+
+    def search(self, beam: int, users: int) -> Callable[[list[npt.NDArray[np.int32]]], None]:
+        """Decoding of histories, ``users`` at a time."""
+
+        def decode(histories: list[npt.NDArray[np.int32]]) -> None:
+            table = np.concatenate([self.tokens, np.zeros_like(self.tokens[:1])])
+            for start in range(0, len(histories), users):
+                some = histories[start : start + users]
+                rows = padded_left(some, min(HISTORY, max(map(len, some))), len(self.tokens))
+                tokens = torch.from_numpy(table[rows].reshape(len(rows), -1))
+                self.model.generate(
+                    input_ids=tokens,
+                    attention_mask=(tokens != 0).long(),
+                    num_beams=beam,
+                    num_return_sequences=beam,
+                    max_new_tokens=LEVELS,
+                    prefix_allowed_tokens_fn=self.allowed,
+                    do_sample=False,
+                )
+
+        return decode

@@ -1,0 +1,127 @@
+"""What the network knows before each code, given the true codes before it: accuracy, and how far to trust a thought.
+
+A thought ``t_l`` predicts the cluster of the code to come by ``softmax_k(cos(t_l, c_{l,k}) / τ)``, which is what its
+alignment loss trains (docs/method.md §4.3). It is *calibrated* if clusters predicted with probability p are right in a
+share p of the cases. The expected calibration error is ``Σ_b n_b/n · |accuracy_b − confidence_b|`` over bins of equal
+width of the confidence, the probability of the most probable cluster (Guo et al. 2017).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from s2gr.cases import Cases
+from s2gr.reasoner import losses
+from s2gr.reasoner.model import S2GR
+from s2gr.reasoner.recommender import Recommender
+
+BINS = 10
+
+Values = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Bin:
+    """The cases whose confidence lies in ``(low, high]``."""
+
+    low: float
+    high: float
+    cases: int
+    confidence: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Of the code or cluster at one level, for each case; both float64 ``[cases]``."""
+
+    confidence: Values  # probability of the most probable one
+    right: Values  # 1 where that one is the target's, else 0
+
+    @property
+    def accuracy(self) -> float:
+        return float(self.right.mean())
+
+    def reliability(self, bins: int = BINS) -> list[Bin]:
+        """The bins that hold cases, least confident first."""
+        index = np.clip(np.ceil(self.confidence * bins).astype(int) - 1, 0, bins - 1)
+        return [
+            Bin(number / bins, (number + 1) / bins, int(inside.sum()), *self._means(inside))
+            for number in range(bins)
+            if (inside := index == number).any()
+        ]
+
+    def calibration_error(self, bins: int = BINS) -> float:
+        """The expected calibration error, in [0, 1]."""
+        found = self.reliability(bins)
+        return sum(each.cases * abs(each.accuracy - each.confidence) for each in found) / len(self.right)
+
+    def _means(self, inside: npt.NDArray[np.bool_]) -> tuple[float, float]:
+        return float(self.confidence[inside].mean()), float(self.right[inside].mean())
+
+
+@dataclass(frozen=True)
+class Insight:
+    """What the network predicts at each level of the target's semantic ID, given its true codes before."""
+
+    codes: list[Prediction]  # one per level, among the codes with which some item continues
+    thoughts: dict[int, Prediction]  # level → the cluster by its last thought, if the model thinks there
+
+
+@torch.no_grad()
+def insight(recommender: Recommender, cases: Cases, batch_size: int) -> Insight:
+    """Teacher-forced predictions for the targets of all cases."""
+    model = recommender.model
+    codes: list[list[Tensor]] = [[] for _ in range(model.levels)]
+    thoughts: dict[int, list[Tensor]] = {level: [] for level in aligned_levels(model)}
+    for batch in cases.batches(batch_size):
+        targets = torch.from_numpy(batch.targets).to(recommender.device)
+        own = model.codes[targets]
+        memory = recommender.encode(batch.histories, batch.lengths)
+        decoded = model.decode(memory, targets[:, None])
+        node = torch.zeros_like(targets)[:, None]
+        for level in range(model.levels):
+            options = recommender.constraint.continuations(level, node)
+            probabilities = options.log_probabilities(decoded.logits[:, :, level]).exp()[:, 0]
+            true = (options.code == own[:, None, level : level + 1]) & options.allowed
+            codes[level].append(_judged(probabilities, true[:, 0].int().argmax(1)))
+            node = options.child[true][:, None]
+        if decoded.thoughts is not None:
+            clusters = cluster_probabilities(model, decoded.thoughts[:, 0])
+            for level, probabilities in clusters.items():
+                thoughts[level].append(_judged(probabilities, model.cluster[level, own[:, level]]))
+    return Insight(
+        [_prediction(parts) for parts in codes], {level: _prediction(parts) for level, parts in thoughts.items()}
+    )
+
+
+def aligned_levels(model: S2GR) -> list[int]:
+    """The levels whose thought was trained to know the cluster of the code to come."""
+    return list(model.schedule.aligned) if model.params.alignment else []
+
+
+def cluster_probabilities(model: S2GR, thoughts: Tensor) -> dict[int, Tensor]:
+    """What each aligned level's last thought says of the clusters: ``[N, Kc]`` each, of ``[N, thoughts, D]``."""
+    levels = aligned_levels(model)
+    if not levels or model.centre_map is None:
+        return {}
+    centres = torch.einsum("lkc,lcd->lkd", model.centres[levels], model.centre_map)
+    last = thoughts[:, list(model.schedule.aligned.values())]
+    probabilities = losses.cluster_logits(last, centres, model.params.alignment_temperature).softmax(-1)
+    return {level: probabilities[:, index] for index, level in enumerate(levels)}
+
+
+def _judged(probabilities: Tensor, truth: Tensor) -> Tensor:
+    """Confidence and whether it was right: float64 ``[2, N]`` of ``[N, classes]`` and ``[N]``."""
+    confidence, chosen = probabilities.max(1)
+    return torch.stack([confidence.double(), (chosen == truth).double()]).cpu()
+
+
+def _prediction(parts: list[Tensor]) -> Prediction:
+    confidence, right = torch.cat(parts, 1).numpy()
+    return Prediction(confidence, right)

@@ -1,0 +1,69 @@
+"""The level-1 codes for a person to look at and judge: how many items each has, its name, and typical titles."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from s2gr.embeddings import Matrix
+from s2gr.errors import UserError
+from s2gr.sids.assignment import CHUNK
+from s2gr.sids.names import name_codes
+from s2gr.sids.prefixes import IntArray
+
+_EXAMPLES = 3
+COLUMNS = ("code", "items", "name", *(f"example_{place + 1}" for place in range(_EXAMPLES)))
+
+
+def write_codes(
+    path: Path, codes: IntArray, latent: Matrix, vectors: Matrix, titles: Sequence[str], texts: Sequence[str]
+) -> None:
+    """Write a row per code of level 1: ``code, items, name, example_1, …``.
+
+    Args:
+        codes: int64 ``[items]``.
+        latent: float32 ``[items, D]``; ``vectors``: float32 ``[K, D]``, the code vectors of level 1.
+    """
+    size = len(vectors)
+    names = name_codes(codes, size, texts)
+    items = np.bincount(codes, minlength=size)
+    examples = _typical(codes, latent, vectors, titles)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for code in range(size):
+            shown = examples[code] + [""] * (_EXAMPLES - len(examples[code]))
+            writer.writerow([code, items[code], names[code], *shown])
+
+
+def read_names(path: Path) -> dict[int, str]:
+    """The name of each level-1 code that has one, from what :func:`write_codes` wrote.
+
+    Raises: UserError: the file is missing or another one.
+    """
+    if not path.exists():
+        raise UserError(f"{path} is missing: run the stage `sids` first (`dvc repro`, or `s2gr run`)")
+    with path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        if tuple(reader.fieldnames or ()) != COLUMNS:
+            found = ", ".join(reader.fieldnames or ()) or "nothing"
+            raise UserError(f"{path}: expected columns {', '.join(COLUMNS)}, found {found}; run the stage `sids` again")
+        return {int(row["code"]): row["name"] for row in reader if row["name"]}
+
+
+def _typical(codes: IntArray, latent: Matrix, vectors: Matrix, titles: Sequence[str]) -> list[list[str]]:
+    """For each code distinct titles of the items nearest to its vector."""
+    distance = np.empty(len(codes))
+    for start in range(0, len(codes), CHUNK):
+        part = slice(start, start + CHUNK)
+        distance[part] = np.square(latent[part] - vectors[codes[part]], dtype=np.float64).sum(1)
+    examples: list[dict[str, None]] = [{} for _ in vectors]
+    for row in np.lexsort((np.arange(len(codes)), distance)):
+        shown = examples[codes[row]]
+        if len(shown) < _EXAMPLES:
+            shown[" ".join(titles[row].split())] = None
+    return [list(shown) for shown in examples]
