@@ -49,7 +49,7 @@ REASONER: dict[str, str | float] = {
     "reasoner.ranking": "beam",
     "reasoner.batch_size": 512,
     "reasoner.learning_rate": 3e-3,
-    "reasoner.content": "false",
+    "reasoner.content_embedding": "false",
     "reasoner.epochs": 3,
     "reasoner.validation_users": 6000,
     "runtime.threads": 1,

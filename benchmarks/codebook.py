@@ -60,7 +60,9 @@ def training_rows(
     peers = {}
     for name, (build, package) in PEERS.items():
         if find_spec(package) is None:
-            Console().print(f"{name}: left out, {package} is not installed (`pip install s2gr[peers]`)")
+            # No markup: [peers] is no style.
+            told = f"{name}: left out, {package} is not installed (`pip install s2gr[peers]`)"
+            Console(width=180).print(told, markup=False)
         else:
             peers[name] = build(items, hidden)
     speeds = alternating({**contenders, **peers}, len(items), epochs, repeats)
@@ -121,7 +123,7 @@ def catalogue_rows(items: int, threads: int) -> list[dict[str, Any]]:
 def _trained(sample: Matrix, threads: int) -> RQVAE:
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    model = RQVAE(sample.shape[1], Codebook(warmup=0.0))
+    model = RQVAE(sample.shape[1], Codebook(kind="coba", warmup=0.0))
     model.measure(sample)
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.0)
     for epoch in range(3):

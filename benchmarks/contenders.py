@@ -1,12 +1,13 @@
 """Our TIGER and S²GR beside other people's TIGER: one size, one catalogue, one set of real histories.
 
-4 + 4 layers, width 128, six heads of 64, feed-forward 1024: the shape that cornac's TIGER comes with. Semantic IDs are
-random and unique: speed does not depend on what they mean, and no peer has to be trained for it.
+4 + 4 layers, width 128, six heads of 64, feed-forward 1024: the shape that cornac's TIGER comes with. All get the same
+semantic IDs, residual k-means of the items' embeddings made unique: how many items share a prefix decides what a trie
+search costs. Weights are random: speed hardly depends on them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -18,19 +19,26 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
+from s2gr.codebook.kmeans import residual_kmeans
+from s2gr.console import log
 from s2gr.errors import UserError
 from s2gr.params import Reasoner
 from s2gr.reasoner.model import S2GR, Catalogue
 from s2gr.sequences import Sequences
+from s2gr.sids.assignment import assign
 
 IntArray = npt.NDArray[np.int64]
+# Rows of the catalogue, oldest first.
+History = npt.NDArray[np.integer[Any]]
 
 LEVELS, CODES, HISTORY = 3, 256, 20
 DIM, HEADS, HEAD_DIM, FEED_FORWARD, LAYERS = 128, 6, 64, 1024, 4
 
-# The paper's network without what this project adds: both predict SIDs from SIDs, as the peers do.
+# Both predict SIDs from SIDs, as the peers do; S²GR with all the losses of the paper. It reads v_g from the encoder, or
+# as in the paper from an auxiliary decoder of half the depth.
 TIGER: dict[str, Any] = {"thinking": "none", "interest_weight": 0.0}
-PAPER: dict[str, Any] = {"thinking": "stepwise", "interest_reader": "decoder", "interest": "batch"}
+S2GR_FORM: dict[str, Any] = {"thinking": "stepwise", "interest": "batch", "interest_reader": "state"}
+PAPER_FORM: dict[str, Any] = {**S2GR_FORM, "interest_reader": "decoder"}
 
 
 def peer(module: str) -> Any | None:
@@ -38,7 +46,7 @@ def peer(module: str) -> Any | None:
     try:
         return import_module(module)
     except ImportError as error:
-        print(f"skipped: {module.split('.')[0]} ({error}); install the extra: pip install 's2gr[peers]'")
+        log.warning("%s is left out (%s): pip install 's2gr[peers]'", module.split(".")[0], error)
         return None
 
 
@@ -61,6 +69,23 @@ def read_histories(folder: Path) -> Sequences:
     )
 
 
+def histories_of(sequences: Sequences, count: int) -> list[History]:
+    """What came before the last event of ``count`` random users, as much of it as is read."""
+    users = np.random.default_rng(0).choice(sequences.n_users, count, replace=False)
+    bounds = zip(sequences.offsets[users], sequences.offsets[users + 1] - 1, strict=True)
+    return [sequences.items[max(start, end - HISTORY) : end] for start, end in bounds]
+
+
+def semantic_ids(folder: Path, item_ids: list[str]) -> IntArray:
+    """Unique codes ``[items, levels]`` from ``embeddings.npy`` and ``embeddings_item_ids.txt``."""
+    names = (folder / "embeddings_item_ids.txt").read_text(encoding="utf-8").split()
+    rows = {name: row for row, name in enumerate(names)}
+    embeddings = np.load(folder / "embeddings.npy")[[rows[item] for item in item_ids]].astype(np.float32)
+    levels = [found for found, _ in residual_kmeans(embeddings, LEVELS, CODES, 10, 0)]
+    nearest = np.stack([found.labels for found in levels], axis=1).astype(np.int64)
+    return assign(embeddings, nearest, np.stack([found.centres for found in levels])).codes
+
+
 def random_codes(items: int, levels: int = LEVELS, size: int = CODES) -> IntArray:
     """Unique semantic IDs ``[items, levels]``, all equally likely."""
     flat = np.random.default_rng(0).choice(size**levels, items, replace=False)
@@ -80,7 +105,6 @@ def ours(codes: IntArray, form: dict[str, Any]) -> S2GR:
         history=HISTORY,
         start="learned",
         item_embedding=False,
-        content=False,
         ranking="beam",
         **form,
     )
@@ -88,12 +112,11 @@ def ours(codes: IntArray, form: dict[str, Any]) -> S2GR:
     return S2GR(params, Catalogue(torch.from_numpy(codes), CODES, torch.randn(LEVELS, params.clusters, 32), clusters))
 
 
-def padded_left(histories: list[npt.NDArray[np.int32]], width: int, padding: int) -> IntArray:
-    """``[users, width]``: the last ``width`` items of each, behind ``padding``."""
+def padded_left(histories: Sequence[History], width: int, padding: int) -> IntArray:
+    """``[users, width]``: each history behind its ``padding``."""
     rows = np.full((len(histories), width), padding, dtype=np.int64)
     for row, history in zip(rows, histories, strict=True):
-        recent = history[-width:]
-        row[width - len(recent) :] = recent
+        row[width - len(history) :] = history
     return rows
 
 
@@ -121,26 +144,25 @@ class Cornac:
         self.tokens = np.zeros((len(codes) + 1, len(sizes)), dtype=np.int64)
         self.tokens[:-1] = self.codes + self.model.offsets.numpy()
 
-    def encoder_input(self, histories: list[npt.NDArray[np.int32]]) -> tuple[Tensor, Tensor]:
+    def encoder_input(self, histories: Sequence[History]) -> tuple[Tensor, Tensor]:
         """Tokens and mask ``[users, 20 × digits]``: cornac pads every history to ``max_len`` items."""
         rows = padded_left(histories, HISTORY, len(self.codes))
         tokens = torch.from_numpy(self.tokens[rows].reshape(len(rows), -1))
         return tokens, (tokens != 0).float()
 
-    def search(self, beam: int) -> Callable[[list[npt.NDArray[np.int32]]], None]:
-        """Decoding of histories, one by one as cornac does it."""
-        children: list[dict[tuple[int, ...], Any]] = [{} for _ in self.codes[0]]
+    def search(self, beam: int, histories: Sequence[History]) -> Callable[[], None]:
+        """Decodes them one by one, as cornac does."""
+        children: list[dict[tuple[int, ...], set[int]]] = [{} for _ in self.codes[0]]
         for row in map(tuple, self.codes.tolist()):
             for level, known in enumerate(children):
                 known.setdefault(row[:level], set()).add(row[level])
         prefixes = [{prefix: np.array(sorted(codes)) for prefix, codes in known.items()} for known in children]
-
-        def decode(histories: list[npt.NDArray[np.int32]]) -> None:
-            for history in histories:
-                tokens, mask = self.encoder_input([history])
-                self.model.generate_beam(tokens, mask, beam, prefixes)
-
         self.model.eval()
+
+        def decode() -> None:
+            for history in histories:
+                self.model.generate_beam(*self.encoder_input([history]), beam, prefixes)
+
         return decode
 
 
@@ -148,11 +170,9 @@ class Rechub:
     """torch-rechub's ``TIGERModel``: Hugging Face's ``generate`` with a trie in Python."""
 
     def __init__(self, module: Any, codes: IntArray) -> None:
-        t5 = import_module("transformers").T5Config
-        trie = import_module("torch_rechub.utils.data").Trie
         torch.manual_seed(0)
         self.tokens = codes + 1 + CODES * np.arange(LEVELS)
-        config = t5(
+        config = import_module("transformers").T5Config(
             vocab_size=1 + LEVELS * CODES,
             d_model=DIM,
             d_kv=HEAD_DIM,
@@ -165,26 +185,24 @@ class Rechub:
             eos_token_id=None,
         )
         self.model = module.TIGERModel(config).eval()
-        known = trie([[0, *row] for row in self.tokens.tolist()])
+        known = import_module("torch_rechub.utils.data").Trie([[0, *row] for row in self.tokens.tolist()])
         self.allowed = known.def_prefix_allowed_tokens_fn(known)
 
-    def search(self, beam: int, users: int) -> Callable[[list[npt.NDArray[np.int32]]], None]:
-        """Decoding of histories, ``users`` at a time."""
+    def search(self, beam: int, histories: Sequence[History]) -> Callable[[], None]:
+        """Decodes them all at once."""
+        table = np.concatenate([self.tokens, np.zeros_like(self.tokens[:1])])
+        rows = padded_left(histories, max(map(len, histories)), len(self.tokens))
+        tokens = torch.from_numpy(table[rows].reshape(len(rows), -1))
 
-        def decode(histories: list[npt.NDArray[np.int32]]) -> None:
-            table = np.concatenate([self.tokens, np.zeros_like(self.tokens[:1])])
-            for start in range(0, len(histories), users):
-                some = histories[start : start + users]
-                rows = padded_left(some, min(HISTORY, max(map(len, some))), len(self.tokens))
-                tokens = torch.from_numpy(table[rows].reshape(len(rows), -1))
-                self.model.generate(
-                    input_ids=tokens,
-                    attention_mask=(tokens != 0).long(),
-                    num_beams=beam,
-                    num_return_sequences=beam,
-                    max_new_tokens=LEVELS,
-                    prefix_allowed_tokens_fn=self.allowed,
-                    do_sample=False,
-                )
+        def decode() -> None:
+            self.model.generate(
+                input_ids=tokens,
+                attention_mask=(tokens != 0).long(),
+                num_beams=beam,
+                num_return_sequences=beam,
+                max_new_tokens=LEVELS,
+                prefix_allowed_tokens_fn=self.allowed,
+                do_sample=False,
+            )
 
         return decode

@@ -28,7 +28,9 @@ Training = Callable[[int], None]
 
 def ours(items: Matrix, hidden: Sequence[int], precision: str, threads: int) -> Training:
     """CoBa as the stage trains it: uniformity, balance, revival, NaN guard and a checkpoint each epoch."""
-    section = Codebook(levels=LEVELS, codes=CODES, latent_dim=LATENT, hidden=list(hidden), batch_size=BATCH, warmup=0.0)
+    section = Codebook(
+        kind="coba", levels=LEVELS, codes=CODES, latent_dim=LATENT, hidden=list(hidden), batch_size=BATCH, warmup=0.0
+    )
     runtime = Runtime.model_validate({"threads": threads, "precision": precision, "device": "cpu"})
     fabric = start_fabric(runtime)
     model = RQVAE(items.shape[1], section)
@@ -79,7 +81,7 @@ def cornac(items: Matrix, hidden: Sequence[int]) -> Training:
 def residual_vq(items: Matrix, hidden: Sequence[int]) -> Training:
     """vector-quantize-pytorch's ResidualVQ, as it comes (EMA, rotation trick), inside our MLP autoencoder."""
     rows = torch.from_numpy(items * np.float32(items.shape[1] ** 0.5))
-    section = Codebook(latent_dim=LATENT, hidden=list(hidden))
+    section = Codebook(kind="coba", latent_dim=LATENT, hidden=list(hidden))
     network = RQVAE(items.shape[1], section)
     quantizer: Any = import_module("vector_quantize_pytorch").ResidualVQ(
         dim=LATENT, num_quantizers=LEVELS, codebook_size=CODES

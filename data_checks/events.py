@@ -115,10 +115,10 @@ def _rules(k_core: int) -> tuple[Rule, ...]:
             "misplaced_rows",
         ),
         none_of(
-            "split_leave_one_out",
+            "split_sound",
             "critical",
-            "Exactly the last event of a user is its test, the one before its validation target; "
-            "anything else leaks test events into training.",
+            "Leave-one-out: exactly the last event of a user is its test, the one before its validation target; "
+            "temporal: the parts follow each other. Anything else leaks test events into training.",
             "wrong_splits",
         ),
         none_of(
@@ -232,4 +232,4 @@ def _facts(workspace: Workspace, params: Params, landed: int) -> Facts:
             CREATE VIEW quarantine AS FROM read_parquet({literal(workspace.quarantine)});
             """
         )
-        return fetch_facts(connection, sql(__file__, "events.sql"), {"landed": landed})
+        return fetch_facts(connection, sql(__file__, "events.sql"), {"landed": landed, "split": params.events.split})

@@ -1,5 +1,6 @@
 -- One row: the invariants of the event log that no single event shows.
 -- Views: events (with `row`, the row's place in the file), items, quarantine. $landed: the rows of the log's file.
+-- $split: events.split, as which the log was made.
 WITH ordered AS (
     SELECT
         *,
@@ -7,7 +8,9 @@ WITH ordered AS (
         lag(position) OVER file AS position_above,
         lag(timestamp) OVER history AS timestamp_before,
         row_number() OVER history - 1 AS place,
-        count(*) OVER (PARTITION BY user_id) AS user_events
+        count(*) OVER (PARTITION BY user_id) AS user_events,
+        min(timestamp) FILTER (split = 'validation') OVER () AS first_validation,
+        min(timestamp) FILTER (split = 'test') OVER () AS first_test
     FROM events
     WINDOW file AS (ORDER BY row), history AS (PARTITION BY user_id ORDER BY position, row)
 ),
@@ -18,12 +21,20 @@ judged AS (
         timestamp < timestamp_before AS backwards,
         timestamp = timestamp_before AS tied,
         row > 0 AND (user_id, position) <= (user_above, position_above) AS misplaced,
-        -- Leave-one-out: the last event is the test, the one before the validation target.
-        split IS DISTINCT FROM CASE
-            WHEN user_events < 3 THEN 'train'
-            WHEN place = user_events - 1 THEN 'test'
-            WHEN place = user_events - 2 THEN 'validation'
-            ELSE 'train'
+        CASE $split
+            -- The last event of a user is the test, the one before the validation target.
+            WHEN 'leave-one-out' THEN split IS DISTINCT FROM CASE
+                WHEN user_events < 3 THEN 'train'
+                WHEN place = user_events - 1 THEN 'test'
+                WHEN place = user_events - 2 THEN 'validation'
+                ELSE 'train'
+            END
+            -- The parts follow each other in time, and no moment belongs to two.
+            ELSE CASE split
+                WHEN 'train' THEN timestamp >= first_validation OR timestamp >= first_test
+                WHEN 'validation' THEN timestamp >= first_test
+                ELSE split IS DISTINCT FROM 'test'
+            END
         END AS wrong_split,
         place > 0 AS has_predecessor
     FROM ordered

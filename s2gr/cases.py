@@ -76,6 +76,10 @@ class Cases:
             self.interactions[rows],
         )
 
+    def by_length(self) -> Cases:
+        """The same cases, the shortest histories first: a batch of equally long ones wastes nothing on padding."""
+        return self.take(np.argsort(self.lengths, kind="stable"))
+
     def sample(self, size: int, seed: int) -> Cases:
         """At most ``size`` cases, drawn without replacement, in their order."""
         if len(self) <= size:

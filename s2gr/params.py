@@ -134,7 +134,8 @@ class Codebook(Section):
     # `coba`: RQ-VAE with uniformity and balance. `rqvae`: the same network with both off, whatever their weights say.
     # `rqkmeans`: residual k-means on the aligned embeddings themselves, without a network: of the parameters below, it
     # reads `levels`, `codes` and `warm_start`.
-    kind: Literal["coba", "rqvae", "rqkmeans"] = "coba"
+    # The default is what recommends best (docs/results.md); the paper's is `coba`.
+    kind: Literal["coba", "rqvae", "rqkmeans"] = "rqkmeans"
     levels: Annotated[int, Field(ge=2, le=6)] = 3
     codes: Annotated[int, Field(ge=2, le=4096)] = 256
     latent_dim: Annotated[int, Field(ge=2)] = 32
@@ -219,7 +220,7 @@ class Reasoner(Section):
     # An item-ID embedding beside the code embeddings.
     item_embedding: bool = True
     # The content embedding, mapped linearly, in what v_g is compared with.
-    content: bool = True
+    content_embedding: bool = True
     # `beam`: the paper's ranking; `fused`: beam, interest vector v_g and both co-occurrence walks, scored together.
     ranking: Literal["beam", "fused"] = "fused"
 

@@ -20,9 +20,10 @@ SYSTEMS = {
     "s2gr_beam": "S²GR, SID beam alone",
     "walk": "graph walk",
     "walk_undirected": "graph walk, undirected ±3",
+    "item_knn": "item-kNN",
     "popularity": "popularity",
 }
-BASELINES = ("walk", "walk_undirected", "popularity")
+BASELINES = ("walk", "walk_undirected", "item_knn", "popularity")
 FILTERS = {"": "whole catalogue", "_seen_filtered": "without items already seen"}
 
 
@@ -66,7 +67,7 @@ def _report(workspace: Workspace, stage: str) -> Any:
 def _rankings(evaluation: Mapping[str, Any]) -> Table:
     protocol = evaluation["protocol"]
     # recall@5, ndcg@5, recall@10, … as the report has them.
-    metrics = list(evaluation["s2gr"])
+    metrics = [name for name in evaluation["s2gr"] if not name.startswith("mrr")]
     table = Table(title=f"Next item of {protocol['users']:,} users among {protocol['items']:,} items")
     table.add_column("ranking")
     for metric in metrics:
@@ -86,7 +87,8 @@ def _verdicts(evaluation: Mapping[str, Any]) -> Iterator[str]:
     compared = evaluation["significance"]
     metric = compared["metric"]
     for suffix, told in FILTERS.items():
-        name = max(BASELINES, key=lambda baseline: evaluation[baseline + suffix][metric])
+        measured = [baseline for baseline in BASELINES if baseline + suffix in evaluation]
+        name = max(measured, key=lambda baseline: evaluation[baseline + suffix][metric])
         found = compared[f"s2gr_vs_{name}{suffix}"]
         interval = f"{found['difference']:+.4f} \\[{found['low']:+.4f}, {found['high']:+.4f}]"
         yield f"S²GR against {SYSTEMS[name]}, {told}: {_label(metric)} {interval}, {found['verdict']}"

@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from s2gr.embeddings import Matrix
 
-# Rows per code that k-means sees; more do not move the centres.
+# Rows per code that k-means sees, which bounds its time at any catalogue size.
 ROWS_PER_CODE = 256
 
 

@@ -67,7 +67,7 @@ class ResidualCodebook(nn.Module):
 
     def standardised(self, embeddings: Tensor) -> Tensor:
         """Embeddings ``[B, input_dim]`` as the encoder takes them."""
-        return (embeddings - self.mean) * self.scale
+        return torch.addcmul(-self.mean * self.scale, embeddings, self.scale)
 
     @torch.no_grad()
     def encode(self, embeddings: Matrix) -> Tensor:

@@ -7,23 +7,12 @@ Tensors: ``B`` vectors, ``L`` levels, ``K`` codes, ``D`` latent dimensions.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 # How much of the old usage count one batch leaves.
 _USAGE_DECAY = 0.99
-
-
-@dataclass(frozen=True)
-class Quantized:
-    """The result of residual quantisation."""
-
-    codes: Tensor  # int64 [B, L]
-    residuals: Tensor  # [B, L, D]: what each level was given to quantise
-    chosen: Tensor  # [B, L, D]: the code vectors chosen
 
 
 class ResidualQuantizer(nn.Module):
@@ -46,28 +35,19 @@ class ResidualQuantizer(nn.Module):
         self.register_buffer("tally", torch.zeros(levels, codes, dtype=torch.int64))
         self.balance, self.balance_clip = balance, balance_clip
 
-    def forward(self, latent: Tensor, balanced: bool) -> Quantized:
-        """Quantise ``[B, D]`` greedily, level by level; no gradient flows through the choice.
-
-        The code vectors' gradient comes from their own loss, not through the residuals of later levels.
-        """
-        levels, size, dim = self.vectors.shape
-        codes = self.choose(latent.detach(), balanced)
-        rows = codes + size * torch.arange(levels, device=codes.device)
-        chosen = functional.embedding(rows, self.vectors.view(levels * size, dim))
-        fixed = chosen.detach()
-        residuals = latent[:, None] - (fixed.cumsum(1) - fixed)
-        return Quantized(codes, residuals, chosen)
-
     @torch.no_grad()
+    def trace(self, latent: Tensor, balanced: bool) -> tuple[Tensor, Tensor]:
+        """Quantise ``[B, D]`` greedily: codes int64 ``[B, L]``, and what each level leaves over, ``[L, B, D]``."""
+        residual, codes, left = latent, [], []
+        for level, vectors in enumerate(self.vectors):
+            codes.append(self.nearest(residual, level, balanced))
+            residual = residual - vectors[codes[-1]]
+            left.append(residual)
+        return torch.stack(codes, 1), torch.stack(left)
+
     def choose(self, latent: Tensor, balanced: bool) -> Tensor:
         """The codes alone, int64 ``[B, L]``, of ``[B, D]``."""
-        residual, codes = latent, []
-        for level, vectors in enumerate(self.vectors):
-            code = self.nearest(residual, level, balanced)
-            codes.append(code)
-            residual = residual - vectors[code]
-        return torch.stack(codes, 1)
+        return self.trace(latent, balanced)[0]
 
     @torch.no_grad()
     def nearest(self, residual: Tensor, level: int, balanced: bool) -> Tensor:
@@ -111,12 +91,14 @@ class ResidualQuantizer(nn.Module):
         self.tally.zero_()
         count = int(dead.sum())
         if count:
-            residuals = self(sample(), balanced=False).residuals
+            latent = sample()
+            # What each level is given: the latent vectors, then what the level before left over.
+            residuals = [latent, *self.trace(latent, balanced=False)[1]]
             for level, codes in enumerate(dead):
                 places = torch.nonzero(codes).squeeze(1)
                 # With more dead codes than rows, rows serve again.
-                rows = torch.arange(len(places), device=places.device) % len(residuals)
-                self.vectors[level, places] = residuals[rows, level]
+                rows = torch.arange(len(places), device=places.device) % len(latent)
+                self.vectors[level, places] = residuals[level][rows]
                 self.usage[level, places] = 1.0
         return count
 

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from s2gr.codebook.kmeans import residual_kmeans, sample_rows
-from s2gr.codebook.losses import codebook_loss, commitment_loss, repulsion_radius, uniformity_loss
+from s2gr.codebook.losses import Neighbours, StraightThrough, neighbours, uniformity_loss
 from s2gr.codebook.model import ResidualCodebook
 from s2gr.embeddings import Matrix
 from s2gr.params import Codebook
@@ -27,7 +28,6 @@ class RQVAE(ResidualCodebook):
         params: the section ``codebook``.
     """
 
-    radius: Tensor
     revived: Tensor
 
     def __init__(self, input_dim: int, params: Codebook) -> None:
@@ -36,8 +36,8 @@ class RQVAE(ResidualCodebook):
         self.uniformity = params.uniformity if params.kind == "coba" else 0.0
         # Off while the autoencoder warms up: nothing is rounded then.
         self.quantizing = True
-        # What belongs to one epoch and not to the model: δ of each level, and how many codes were revived.
-        self.register_buffer("radius", torch.zeros(params.levels), persistent=False)
+        # What belongs to one epoch and not to the model: codes near each other, and how many codes were revived.
+        self.neighbours: Neighbours | None = None
         self.register_buffer("revived", torch.zeros(()), persistent=False)
 
     def forward(self, embeddings: Tensor) -> dict[str, Tensor]:
@@ -46,7 +46,9 @@ class RQVAE(ResidualCodebook):
         latent = self.encoder(inputs).float()
         with torch.autocast(latent.device.type, enabled=False):
             rounded, terms = self._quantized(latent)
-        terms["reconstruction"] = (self.decoder(rounded).float() - inputs).square().sum(1).mean()
+        # One pass over [B, input_dim], where a difference, its square and their mean would be five.
+        terms["reconstruction"] = functional.mse_loss(self.decoder(rounded).float(), inputs, reduction="sum")
+        terms["reconstruction"] = terms["reconstruction"] / len(inputs)
         terms["loss"] = torch.stack(list(terms.values())).sum()
         # Not a loss: it stands in the training curve beside them.
         terms["revived"] = self.revived
@@ -57,16 +59,15 @@ class RQVAE(ResidualCodebook):
         names = ["codebook", "commitment", *(["uniformity"] if self.uniformity else [])]
         if not self.quantizing:
             return latent, {name: latent.new_zeros(()) for name in names}
-        quantized = self.quantizer(latent, balanced=True)
-        self.quantizer.count(quantized.codes)
-        terms = {
-            "codebook": codebook_loss(quantized),
-            "commitment": self.params.commitment * commitment_loss(quantized),
-        }
+        codes, left = self.quantizer.trace(latent.detach(), balanced=True)
+        self.quantizer.count(codes)
+        rounded, codebook, commitment = StraightThrough.apply(latent, self.quantizer.vectors, codes, left)
+        terms = {"codebook": codebook, "commitment": self.params.commitment * commitment}
         if self.uniformity:
-            terms["uniformity"] = self.uniformity * uniformity_loss(self.quantizer.vectors, self.radius)
-        # Straight-through: the decoder's gradient reaches the encoder as if nothing had been rounded.
-        return latent + (quantized.chosen.sum(1) - latent).detach(), terms
+            # The code vectors of a test or a first batch may come without an epoch.
+            pairs = self.neighbours or neighbours(self.quantizer.vectors, self.params.margin)
+            terms["uniformity"] = self.uniformity * uniformity_loss(self.quantizer.vectors, pairs)
+        return rounded, terms
 
     @torch.no_grad()
     def begin_epoch(self, epoch: int, embeddings: Matrix, seed: int, warm: bool = False) -> None:
@@ -88,8 +89,9 @@ class RQVAE(ResidualCodebook):
             generator = torch.Generator().manual_seed(seed + epoch)
             rows = torch.randint(len(embeddings), (_REVIVAL_ROWS,), generator=generator).numpy()
             self.revived.fill_(self.quantizer.revive(lambda: self.encode(embeddings[rows])))
-        # δ follows the code vectors once an epoch: a median of K²/2 distances is too dear for each step.
-        self.radius.copy_(repulsion_radius(self.quantizer.vectors, self.params.margin))
+        if self.uniformity:
+            # Once an epoch: K²/2 distances and their median are too dear for each step.
+            self.neighbours = neighbours(self.quantizer.vectors, self.params.margin)
 
     def _place(self, embeddings: Matrix, seed: int) -> None:
         """Residual k-means of the encoded items as first code vectors: from noise, most would never be chosen."""

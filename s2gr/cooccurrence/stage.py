@@ -70,7 +70,7 @@ def count_pairs(events: Path, items: Path, section: Cooccurrence, runtime: Runti
 
 
 def _lead(distance: int, hours: float | None) -> str:
-    """SQL for the item ``distance`` positions on; NULL, which pairs with nothing, if it is more than ``hours`` later."""
+    """SQL for the item ``distance`` positions on; NULL, which pairs with nothing, if it is over ``hours`` later."""
     item = f"lead(item, {distance}) OVER history"
     if hours is None:
         return item

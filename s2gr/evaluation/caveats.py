@@ -25,7 +25,7 @@ def caveats(metrics: Mapping[str, Any]) -> list[str]:
 def _of_protocol(protocol: Mapping[str, Any]) -> Iterator[str]:
     yield (
         "One trained model, one seed: another seed moves Recall@10 by some 4 % of its value. The verdicts below are "
-        "about these users, not about the method; `python -m benchmarks.quality --seeds 3` is."
+        "about these users and this model, not about the method; that takes several values of `runtime.seed`."
     )
     users = protocol["users"]
     if users < _FEW_USERS:
@@ -51,7 +51,8 @@ def _of_protocol(protocol: Mapping[str, Any]) -> Iterator[str]:
         yield f"{repeated:.1%} of the targets are items that the user had met before; the seen filter can't find them."
     cold = protocol["targets_cold"]
     if cold < _FEW_COLD:
-        yield f"{f'Only {cold}' if cold else 'No'} targets never occurred in training: cold start can't be judged here."
+        told = f"Only {cold} targets never occurred" if cold else "No target is an item that never occurred"
+        yield f"{told} in training: cold start can't be judged here."
 
 
 def _of_systems(metrics: Mapping[str, Any]) -> Iterator[str]:

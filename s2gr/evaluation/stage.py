@@ -19,7 +19,7 @@ from s2gr.evaluation.protocol import describe_protocol
 from s2gr.evaluation.ranking import FILTERS, Lists, Ranked, ranked, seen_mask, top_lists
 from s2gr.evaluation.report import PAGE, render
 from s2gr.evaluation.slices import slices
-from s2gr.evaluation.thoughts import insight
+from s2gr.evaluation.thoughts import Observer
 from s2gr.params import Evaluation, Params
 from s2gr.reasoner.recommender import Recommender
 from s2gr.sequences import Sequences, load_sequences
@@ -38,12 +38,13 @@ def run(params: Params, inputs: Workspace, outputs: Workspace) -> Metrics:
     sequences = load_sequences(inputs.events, inputs.items)
     recommender = Recommender.load(inputs, params)
     trained = recommender.model.params
-    cases = build_cases(sequences, SPLIT, trained.history)
+    cases = build_cases(sequences, SPLIT, trained.history).by_length()
     popularity = np.bincount(sequences.training().items, minlength=sequences.n_items)
     sample = cases.sample(settings.control_users, seed) if settings.control_users else None
     controls = INTERVENTIONS if sample is not None and can_intervene(recommender.model) else ()
     with progress("evaluation", len(cases) * len(settings.beams) + len(sample or ()) * len(controls)) as tracker:
-        systems = rank_all(recommender, sequences, popularity, cases, settings, tracker.advance)
+        observer = Observer(recommender)
+        systems = rank_all(recommender, sequences, popularity, cases, settings, observer, tracker.advance)
         altered = {}
         for intervention in controls:
             assert sample is not None
@@ -58,7 +59,7 @@ def run(params: Params, inputs: Workspace, outputs: Workspace) -> Metrics:
         "significance": figures.significance(systems, BASELINES, settings, seed),
         "beyond_accuracy": figures.beyond_accuracy(systems, popularity),
         "slices": figures.by_slice(systems, parts, settings.ks),
-        "network": figures.network(insight(recommender, cases, settings.batch_size)),
+        "network": figures.network(observer.insight()),
         "interventions": figures.interventions(systems, altered, cases, sample, settings, seed),
         "fusion": recommender.fusion.as_dict() if trained.ranking == "fused" else None,
         "budget": {
@@ -84,17 +85,20 @@ def rank_all(
     popularity: np.ndarray,
     cases: Cases,
     settings: Evaluation,
+    observer: Observer,
     advance: Advance,
 ) -> dict[str, Ranked]:
-    """The lists of S²GR and of the baselines; each batch is encoded once per width, its walks are computed once."""
+    """The lists of S²GR and of the baselines; each batch is encoded once, and its walks are computed once."""
     k = max(settings.ks)
     popular, neighbours = Popularity(popularity), ItemKNN(sequences)
     found: dict[str, list[Lists]] = {}
     for batch in cases.batches(settings.batch_size):
         filters = [None, batch.seen()]
+        memory = recommender.encode(batch.histories, batch.lengths)
+        observer.observe(batch, memory)
         walks = recommender.walk_scores(batch.histories, batch.lengths)
         for beam in settings.beams:
-            pair = recommender.rankings_under(filters, batch.histories, batch.lengths, k, beam, walks)
+            pair = recommender.rankings_under(filters, batch.histories, batch.lengths, k, beam, memory, walks)
             for ranking in pair[0]:
                 name = s2gr_name(settings.beams, beam, recommender.model.params.ranking, ranking)
                 if name:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from s2gr.cases import Cases
 from s2gr.reasoner import losses
-from s2gr.reasoner.model import S2GR
+from s2gr.reasoner.model import S2GR, Memory
 from s2gr.reasoner.recommender import Recommender
 
 BINS = 10
@@ -73,31 +73,36 @@ class Insight:
     thoughts: dict[int, Prediction]  # level → the cluster by its last thought, if the model thinks there
 
 
-@torch.no_grad()
-def insight(recommender: Recommender, cases: Cases, batch_size: int) -> Insight:
-    """Teacher-forced predictions for the targets of all cases."""
-    model = recommender.model
-    codes: list[list[Tensor]] = [[] for _ in range(model.levels)]
-    thoughts: dict[int, list[Tensor]] = {level: [] for level in aligned_levels(model)}
-    for batch in cases.batches(batch_size):
-        targets = torch.from_numpy(batch.targets).to(recommender.device)
+class Observer:
+    """Gathers teacher-forced predictions for the targets, batch by batch."""
+
+    def __init__(self, recommender: Recommender) -> None:
+        self._model, self._constraint = recommender.model, recommender.constraint
+        self._codes: list[list[Tensor]] = [[] for _ in range(self._model.levels)]
+        self._thoughts: dict[int, list[Tensor]] = {level: [] for level in aligned_levels(self._model)}
+
+    @torch.no_grad()
+    def observe(self, batch: Cases, memory: Memory) -> None:
+        """Args: ``memory``: the encoded histories of ``batch``."""
+        model = self._model
+        targets = torch.from_numpy(batch.targets).to(model.codes.device)
         own = model.codes[targets]
-        memory = recommender.encode(batch.histories, batch.lengths)
         decoded = model.decode(memory, targets[:, None])
         node = torch.zeros_like(targets)[:, None]
         for level in range(model.levels):
-            options = recommender.constraint.continuations(level, node)
+            options = self._constraint.continuations(level, node)
             probabilities = options.log_probabilities(decoded.logits[:, :, level]).exp()[:, 0]
             true = (options.code == own[:, None, level : level + 1]) & options.allowed
-            codes[level].append(_judged(probabilities, true[:, 0].int().argmax(1)))
+            self._codes[level].append(_judged(probabilities, true[:, 0].int().argmax(1)))
             node = options.child[true][:, None]
         if decoded.thoughts is not None:
-            clusters = cluster_probabilities(model, decoded.thoughts[:, 0])
-            for level, probabilities in clusters.items():
-                thoughts[level].append(_judged(probabilities, model.cluster[level, own[:, level]]))
-    return Insight(
-        [_prediction(parts) for parts in codes], {level: _prediction(parts) for level, parts in thoughts.items()}
-    )
+            for level, clusters in cluster_probabilities(model, decoded.thoughts[:, 0]).items():
+                self._thoughts[level].append(_judged(clusters, model.cluster[level, own[:, level]]))
+
+    def insight(self) -> Insight:
+        """Of all cases that were observed, in their order."""
+        thoughts = {level: _prediction(parts) for level, parts in self._thoughts.items()}
+        return Insight([_prediction(parts) for parts in self._codes], thoughts)
 
 
 def aligned_levels(model: S2GR) -> list[int]:

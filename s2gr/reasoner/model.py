@@ -87,7 +87,7 @@ class S2GR(nn.Module):
         self.item_table = nn.Parameter(torch.randn(items, dim) * _ITEM_STD) if params.item_embedding else None
         # From the content embeddings' space to the model's: what an item is beside its codes, known of new ones too.
         self.content_map = None
-        if params.content and catalogue.content is not None:
+        if params.content_embedding and catalogue.content is not None:
             self.register_buffer("content", catalogue.content)
             self.content_map = nn.Linear(catalogue.content.shape[1], dim, bias=False)
             nn.init.normal_(self.content_map.weight, std=dim**-0.5)
@@ -162,9 +162,12 @@ class S2GR(nn.Module):
         context = self.interest_decoder.context(memory.encoded, memory.distance)
         return self.interest_decoder(start, None, context)[0].squeeze(2)
 
-    def interest_logits(self, interest: Tensor) -> Tensor:
-        """``[N, items]`` of v_g ``[N, D]``, scored as it is trained: by cosine / τ in a batch, else by dot product."""
-        vectors = self.item_vectors()
+    def interest_logits(self, interest: Tensor, vectors: Tensor | None = None) -> Tensor:
+        """``[N, items]`` of v_g ``[N, D]``, scored as it is trained: by cosine / τ in a batch, else by dot product.
+
+        ``vectors``: :meth:`item_vectors`, where they are at hand.
+        """
+        vectors = self.item_vectors() if vectors is None else vectors
         if self.params.interest == "batch":
             interest, vectors = functional.normalize(interest, dim=-1), functional.normalize(vectors, dim=-1)
             return interest @ vectors.T / self.params.interest_temperature

@@ -60,10 +60,18 @@ class Recommender:
         self.sids, self.fusion, self.device = sids, fusion, device
         self.walk, self.walk_undirected = GraphWalk(training), GraphWalk(training, "undirected")
         self.constraint = Constraint.of(build_trie(sids.codes), device)
+        self._vectors: Tensor | None = None
 
     @property
     def item_ids(self) -> list[str]:
         return self.sids.item_ids
+
+    @torch.no_grad()
+    def frozen(self) -> Recommender:
+        """Itself; the model learns no more, so what hangs on its weights alone is computed once."""
+        self.model.requires_grad_(False)
+        self._vectors = self.model.item_vectors()
+        return self
 
     def rankings(
         self, histories: IntArray, lengths: IntArray, k: int, beam: int, exclude: list[IntArray] | None = None
@@ -86,14 +94,15 @@ class Recommender:
         lengths: IntArray,
         k: int,
         beam: int,
+        memory: Memory | None = None,
         walks: Walks | None = None,
     ) -> list[dict[str, Ranking]]:
         """:meth:`rankings` for each ``exclude`` of ``filters``, from one pass of the network.
 
         Args:
-            walks: :meth:`walk_scores` of these histories, where they are at hand.
+            memory, walks: :meth:`encode` and :meth:`walk_scores` of these histories, where they are at hand.
         """
-        memory = self.encode(histories, lengths)
+        memory = memory or self.encode(histories, lengths)
         masks = [None if exclude is None else self.excluded(exclude) for exclude in filters]
         beams = beam_searches(self.model, memory, self.constraint, max(beam, k), masks)
         found = [{"beam": Ranking(best.items[:, :k].cpu().numpy(), best.scores[:, :k].cpu().numpy())} for best in beams]
@@ -117,6 +126,7 @@ class Recommender:
         """The model's own one of :meth:`rankings`."""
         return self.rankings(histories, lengths, k, beam, exclude)[self.model.params.ranking]
 
+    @torch.no_grad()
     def encode(self, histories: IntArray, lengths: IntArray) -> Memory:
         """Encode the most recent items of each history: one hypothesis per user."""
         width = min(self.model.params.history, int(lengths.max()))
@@ -136,7 +146,7 @@ class Recommender:
         self, memory: Memory, beam: Beam, histories: IntArray, lengths: IntArray, walks: Walks | None = None
     ) -> Evidence:
         """The distributions over the catalogue that are fused; ``walks`` as in :meth:`rankings_under`."""
-        interest = self.model.interest_logits(self.model.interest(memory)[:, 0])
+        interest = self.model.interest_logits(self.model.interest(memory)[:, 0], self._vectors)
         walks = walks or self.walk_scores(histories, lengths)
         steps = (as_distribution(scores).to(self.device) for scores in (walks.directed, walks.undirected))
         return Evidence(beam_probabilities(beam, len(self.item_ids)), interest.float().softmax(-1), *steps)
@@ -186,8 +196,6 @@ class Recommender:
         catalogue = Catalogue(tensors["codes"], config["codes_per_level"], *known)
         model = S2GR(Reasoner.model_validate(config["reasoner"]), catalogue)
         model.load_state_dict(tensors)
-        # It ranks, it does not learn.
-        model.requires_grad_(False)
         training = sequences.training()
         if with_new:
             sids, new = join_new_sids(sids, workspace)
@@ -195,4 +203,5 @@ class Recommender:
                 model.add_items(torch.from_numpy(new.sids.codes), torch.from_numpy(new.content))
                 # The walks give them nothing: nobody has met them.
                 training = replace(training, item_ids=sids.item_ids)
-        return Recommender(model, sids, training, Fusion.of(config["fusion"]), prepare_torch(params.runtime))
+        recommender = Recommender(model, sids, training, Fusion.of(config["fusion"]), prepare_torch(params.runtime))
+        return recommender.frozen()

@@ -52,7 +52,7 @@ def run(params: Params, inputs: Workspace, outputs: Workspace) -> Metrics:
     if targets == 0:
         raise UserError(f"{inputs.events}: no user has two training events; there is nothing to learn from")
     sids = read_sids(inputs.sids, sequences.item_ids)
-    content = read_embeddings(inputs.content)[1] if section.content else None
+    content = read_embeddings(inputs.content)[1] if section.content_embedding else None
     catalogue = build_catalogue(load_codebook(inputs.codebook).vectors, sids.codes, content, params)
     fabric = start_fabric(params.runtime)
     objective = Objective(S2GR(section, catalogue), section)
@@ -84,7 +84,9 @@ def run(params: Params, inputs: Workspace, outputs: Workspace) -> Metrics:
     checkpoint = inputs.state / "checkpoints/reasoner.safetensors"
     rows = fit(fabric, objective, optimizer, plan, checkpoint, digest.hexdigest())
 
-    recommender.fusion, scores = choose_fusion(recommender, cases)
+    scores: Row = {}
+    if section.ranking == "fused":
+        recommender.fusion, scores = choose_fusion(recommender, cases)
     recommender.save(outputs.reasoner)
     write_curve(rows, outputs.plot("reasoner_curve"))
     return {

@@ -20,12 +20,14 @@ def top_items(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     width = min(k + 1, scores.shape[1])
     values, items = scores.topk(width, dim=1)
     if width > k:
-        # Which of the items with the k-th score are in depends on their indices: such rows are sorted whole.
+        # Several items have the k-th score, and not all of them are in: the first ones by their indices are.
         tied = ((values[:, k - 1] == values[:, k]) & (values[:, k] > -torch.inf)).nonzero()[:, 0]
-        if len(tied):
-            ordered = scores[tied].sort(dim=1, descending=True, stable=True)
-            values[tied], items[tied] = ordered.values[:, :width], ordered.indices[:, :width]
+        values, items, last = values[:, :k], items[:, :k], values[tied, k - 1].unsqueeze(1)
+        of_tied = scores[tied]
+        above, equal = of_tied > last, of_tied == last
+        chosen = above | (equal & (equal.cumsum(1, dtype=torch.int32) <= k - above.sum(1, keepdim=True)))
+        items[tied] = chosen.nonzero()[:, 1].view(-1, k)
+        values = scores.gather(1, items)
     items, order = items.sort(dim=1)
     values, order = values.gather(1, order).sort(dim=1, descending=True, stable=True)
-    items = items.gather(1, order).masked_fill(values == -torch.inf, -1)
-    return values[:, :k], items[:, :k]
+    return values, items.gather(1, order).masked_fill(values == -torch.inf, -1)

@@ -67,7 +67,8 @@ def read_new_sids(path: Path, sids: Path) -> NewSids:
             f"{path} was made beside other semantic IDs than those in {sids}, where its own need not be free; "
             "delete it, and run `s2gr assign` again for the items that are still new"
         )
-    return NewSids(read_codes(path), table["title"].to_pylist(), embedding_matrix(table))
+    # A copy: a view of the file could not become a tensor that is written to.
+    return NewSids(read_codes(path), table["title"].to_pylist(), embedding_matrix(table).copy())
 
 
 def write_new_sids(new: NewSids, path: Path, sids: Path) -> None:

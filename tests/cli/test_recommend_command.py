@@ -53,7 +53,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeRecommender:
     codes = pa.array(range(ITEMS), pa.int32())
     write_table(pa.table({"item_id": ids, "code_1": codes, "code_2": codes}), workspace.sids)
     fake = FakeRecommender()
-    monkeypatch.setattr(recommend, "Recommender", type("Fake", (), {"load": staticmethod(lambda *_: fake)}))
+    monkeypatch.setattr(recommend, "Recommender", type("Fake", (), {"load": staticmethod(lambda *_, **__: fake)}))
     return fake
 
 

@@ -39,7 +39,7 @@ def test_the_same_data_gives_the_same_bytes(
 
 def test_report_and_curve_count_revived_codes(embeddings: Matrix, workspace: MakeWorkspace, run: Run) -> None:
     # More codes than items: most are dead in every epoch.
-    section = Codebook(levels=2, codes=64, latent_dim=4, hidden=[16], epochs=3, warmup=0.4)
+    section = Codebook(kind="coba", levels=2, codes=64, latent_dim=4, hidden=[16], epochs=3, warmup=0.4)
     metrics = run(made := workspace(embeddings[:30]), section)
     header, *rows = made.plot("codebook_curve").read_text().splitlines()
     revived = [float(row.split(",")[header.split(",").index("revived")]) for row in rows]

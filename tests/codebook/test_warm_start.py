@@ -59,7 +59,7 @@ def test_weights_mean_and_scale_are_taken_over(params: Codebook, embeddings: Mat
 
 
 def test_there_is_no_warm_up_and_no_k_means(embeddings: Matrix) -> None:
-    model = RQVAE(6, Codebook(levels=2, codes=8, latent_dim=4, hidden=[16], epochs=10, warmup=0.5))
+    model = RQVAE(6, Codebook(kind="coba", levels=2, codes=8, latent_dim=4, hidden=[16], epochs=10, warmup=0.5))
     vectors = model.vectors.clone()
     model.quantizer.tally += 1
     model.begin_epoch(0, embeddings, seed=0, warm=True)
@@ -68,7 +68,7 @@ def test_there_is_no_warm_up_and_no_k_means(embeddings: Matrix) -> None:
 
 
 def test_dead_codes_are_revived_from_the_first_epoch(embeddings: Matrix) -> None:
-    model = RQVAE(6, Codebook(levels=2, codes=8, latent_dim=4, hidden=[16]))
+    model = RQVAE(6, Codebook(kind="coba", levels=2, codes=8, latent_dim=4, hidden=[16]))
     model.quantizer.tally += 1
     model.quantizer.tally[1, 3] = 0
     model.begin_epoch(0, embeddings, seed=0, warm=True)
@@ -86,7 +86,7 @@ def test_dead_codes_are_revived_from_the_first_epoch(embeddings: Matrix) -> None
     ],
 )
 def test_another_kind_or_shape_is_refused(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
-    wanted = Codebook(levels=2, codes=8, latent_dim=4, hidden=[16])
+    wanted = Codebook(kind="coba", levels=2, codes=8, latent_dim=4, hidden=[16])
     build_codebook(6, wanted.model_copy(update=changes)).save(tmp_path)
     with pytest.raises(UserError, match=message):
         start_from(tmp_path, build_codebook(6, wanted))

@@ -105,7 +105,7 @@ FAULTS: dict[str, list[Fault]] = {
     "positions_gapless": [_set("events", "position", 5, 4), _set("events", "position", 11, 12)],
     "time_follows_position": [_set("events", "timestamp", 5, datetime(2019, 12, 31, tzinfo=UTC))],
     "rows_sorted": [_swap_rows],
-    "split_leave_one_out": [
+    "split_sound": [
         _set("events", "split", 11, "validation"),
         _set("events", "split", 11, "train"),
         _set("events", "split", 0, "test"),

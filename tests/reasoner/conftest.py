@@ -28,7 +28,7 @@ THINKING = {
         "interest_reader": "decoder",
         "interest": "batch",
         "item_embedding": False,
-        "content": False,
+        "content_embedding": False,
     },
 }
 

@@ -88,7 +88,8 @@ def test_the_sampled_sum_under_the_softmax_is_unbiased() -> None:
 def test_a_larger_catalogue_is_sampled_and_a_smaller_one_is_not(model: S2GR) -> None:
     batch = Batch(torch.tensor([[3, 1, 4]]), torch.tensor([[1, 2]]), torch.tensor([[4, 9]]))
     whole, all_30, some = (
-        Objective(model, model.params.model_copy(update={"sampled_softmax": size})) for size in (0, 30, 29)
+        Objective(model, model.params.model_copy(update={"interest": "catalogue", "sampled_softmax": size}))
+        for size in (0, 30, 29)
     )
     assert torch.equal(whole(batch)["interest"], all_30(batch)["interest"])
     torch.manual_seed(0)

@@ -14,6 +14,7 @@ import pytest
 
 from s2gr.embeddings import embedding_table, unit_rows
 from s2gr.errors import UserError
+from s2gr.freshness import fingerprint
 from s2gr.params import Params
 from s2gr.stage import execute
 from s2gr.workspace import Workspace, write_table
@@ -123,3 +124,15 @@ def test_embeddings_that_are_not_finite_are_refused(trained: Workspace, tmp_path
     write_table(embedding_table(table["item_id"], matrix), workspace.aligned)
     with pytest.raises(UserError, match=f"item 4 of {ITEMS}: its latent vector is not finite"):
         run(workspace)
+
+
+def test_another_earlier_table_makes_the_stage_run_again(trained: Workspace, tmp_path: Path) -> None:
+    def inputs() -> dict[str, str]:
+        params = Params.model_validate({**SMALL, "sids": {"previous": str(tmp_path / "earlier.parquet")}})
+        return fingerprint("sids", params, trained).inputs
+
+    run(trained)
+    shutil.copy(trained.sids, tmp_path / "earlier.parquet")
+    before = inputs()
+    pq.write_table(pq.read_table(trained.sids).slice(1), tmp_path / "earlier.parquet")
+    assert {name for name, digest in inputs().items() if digest != before[name]} == {str(tmp_path / "earlier.parquet")}
