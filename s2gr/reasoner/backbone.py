@@ -99,7 +99,11 @@ class Attention(nn.Module):
 
     def keys(self, hidden: Tensor) -> KeyValue:
         """Keys and values of ``[batch, length, dim]``."""
-        key, value = self.key_value(hidden).chunk(2, -1)
+        return self.split(self.key_value(hidden))
+
+    def split(self, key_value: Tensor) -> KeyValue:
+        """What :attr:`key_value` has made of each token, ``[batch, length, 2 · heads · head_dim]``, in two."""
+        key, value = key_value.chunk(2, -1)
         return KeyValue(self._split(key), self._split(value))
 
     def forward(self, hidden: Tensor, memory: KeyValue, bias: Tensor) -> Tensor:
@@ -213,12 +217,12 @@ class Tree:
     """Keys and values of all hypotheses' tokens, each kept once: nothing is copied when hypotheses branch or die.
 
     Args:
-        layers: with room for all tokens to come, ``[B, heads, room, head_dim]``.
+        layers: what each layer's ``key_value`` makes of a token, with room for all to come: ``[B, room, …]``.
         own: int64 ``[B, Q, m]``: where each hypothesis' own tokens lie, oldest first.
         size: how many tokens there are.
     """
 
-    layers: list[KeyValue]
+    layers: list[Tensor]
     own: Tensor
     size: int = 0
 
@@ -291,9 +295,9 @@ class Decoder(nn.Module):
         layers = iter(tree.layers)
 
         def attend(attention: Attention, normed: Tensor) -> Tensor:
-            new, cache = attention.keys(normed), next(layers)
-            cache.key[:, :, start:end], cache.value[:, :, start:end] = new.key, new.value
-            return attention(normed, KeyValue(cache.key[:, :, :end], cache.value[:, :, :end]), self_bias)
+            known = next(layers)
+            known[:, start:end] = attention.key_value(normed)
+            return attention(normed, attention.split(known[:, :end]), self_bias)
 
         return self._run(tokens, attend, context)
 

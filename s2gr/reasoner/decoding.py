@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from s2gr.reasoner.backbone import KeyValue, Tree
+from s2gr.reasoner.backbone import Tree
 from s2gr.reasoner.model import S2GR, Memory
 from s2gr.sids.trie import Trie
 
@@ -93,9 +93,9 @@ class Hypotheses:
         users = len(self.output)
         self.codes = model.codes.new_empty(users, 1, 0)
         tokens = [len(segment) * (width if level else 1) for level, segment in enumerate(model.schedule.segments)]
-        shape = (users, model.params.heads, sum(tokens), -1)
-        empty = [layer.key.new_empty((*shape[:3], layer.key.shape[3])) for layer in self.memory.context.layers]
-        self.tree = Tree([KeyValue(key, torch.empty_like(key)) for key in empty], self.codes)
+        keys = [layer.key for layer in self.memory.context.layers]
+        room = [key.new_empty(users, sum(tokens), 2 * key.shape[1] * key.shape[3]) for key in keys]
+        self.tree = Tree(room, self.codes)
 
     def logits(self) -> Tensor:
         """``[B, Q, K]`` of the next code, after the thoughts that belong before it."""

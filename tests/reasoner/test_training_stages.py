@@ -23,7 +23,7 @@ from s2gr.workspace import Workspace, read_json, read_table, write_table
 USERS, ITEMS = 24, 40
 OVERLAY = {
     "runtime": {"threads": 1},
-    "codebook": {"levels": 3, "codes": 8, "latent_dim": 4, "hidden": [16], "epochs": 5},
+    "codebook": {"kind": "coba", "levels": 3, "codes": 8, "latent_dim": 4, "hidden": [16], "epochs": 5},
     "reasoner": {
         "dim": 16,
         "heads": 2,
@@ -44,7 +44,8 @@ def workspace(tmp_path: Path) -> Workspace:
     item_ids = [f"i{item:02}" for item in range(ITEMS)]
     vectors = unit_rows(generator.normal(size=(ITEMS, 12)).astype(np.float32))
     write_table(pa.table({"item_id": item_ids, "title": item_ids, "text": item_ids}), workspace.items)
-    write_table(embedding_table(item_ids, vectors), workspace.aligned)
+    for path in (workspace.content, workspace.aligned):
+        write_table(embedding_table(item_ids, vectors), path)
     pairs = {"item_a": ["i00", "i01"], "item_b": ["i01", "i02"], "count": [3, 1]}
     write_table(pa.table(pairs), workspace.cooccurrence)
     lengths = generator.integers(5, 15, USERS)
