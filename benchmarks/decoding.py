@@ -11,6 +11,7 @@ from __future__ import annotations
 import resource
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,6 +24,7 @@ from rich.table import Table
 from torch import Tensor
 
 from benchmarks.contenders import (
+    HISTORY,
     PAPER_FORM,
     TIGER,
     Cornac,
@@ -76,18 +78,14 @@ class Network:
         return [beam_search(self.model, self.model.encode(*_tensors(some)), self.constraint, beam) for some in batches]
 
     @torch.no_grad()
-    def agreement(self, histories: Sequence[History], beam: int) -> float:
-        """Share of users whose ten best items by beam are the ten best of the whole catalogue, scored exactly."""
-        right = 0
-        for history in histories:
-            memory = self.model.encode(*_tensors([history]))
-            every = torch.arange(len(self.model.codes)).split(1024)
-            scores = torch.cat(
-                [item_log_probabilities(self.model, memory, self.constraint, items[None]) for items in every], 1
-            )
-            found = beam_search(self.model, memory, self.constraint, beam)
-            right += torch.equal(scores.topk(10).indices, found.items[:, :10])
-        return right / len(histories)
+    def exact_top_10(self, history: History) -> set[int]:
+        """The ten best items of the whole catalogue, every one scored by the training path, without a beam."""
+        memory = self.model.encode(*_tensors([history]))
+        parts = [
+            item_log_probabilities(self.model, memory, self.constraint, torch.arange(start, end)[None])
+            for start, end in pairwise([*range(0, len(self.model.codes), 1024), len(self.model.codes)])
+        ]
+        return set(torch.cat(parts, 1).topk(10).indices[0].tolist())
 
 
 def _tensors(histories: Sequence[History]) -> tuple[Tensor, Tensor]:
@@ -123,13 +121,21 @@ def compare(data: Path, workdir: Path | None) -> list[dict[str, Any]]:
         rows += trained(workdir)
     rows.append(row("peak memory of all of this, GB", _peak()))
     peers = _peers(codes, histories[:PEER_USERS])
+    long = [np.resize(history, HISTORY) for history in histories]
     for beam in BEAMS:
         contenders: dict[str, Work] = {
             name: (USERS, partial(network.decode, histories, beam)) for name, network in networks.items()
         }
         contenders |= {name: (PEER_USERS, search(beam)) for name, search in peers.items()}
+        if beam == 20:
+            contenders |= {
+                f"{name}, long": (USERS, partial(network.decode, long, beam)) for name, network in networks.items()
+            }
         found = rates(contenders, ROUNDS)
         rows.append(row(f"S²GR beside our TIGER, beam {beam}, users/s", found["S²GR"], found["TIGER"]))
+        if beam == 20:
+            name = f"S²GR beside our TIGER, beam 20, {HISTORY} items of history, users/s"
+            rows.append(row(name, found["S²GR, long"], found["TIGER, long"]))
         for name in networks:
             rows += [row(f"{name} beside {other}, beam {beam}, users/s", found[name], found[other]) for other in peers]
     _print(rows)
@@ -139,12 +145,16 @@ def compare(data: Path, workdir: Path | None) -> list[dict[str, Any]]:
 def alone(name: str, network: Network, histories: Sequence[History]) -> list[dict[str, Any]]:
     """One user's latency, and how often the beam's ten best are the catalogue's."""
     typical, slow = latencies(lambda call: network.decode([histories[call]], 20), LATENCY_CALLS)
+    rows = [row(f"{name}: one user alone, beam 20, milliseconds", typical, p99=slow)]
     few = histories[:EXACT_USERS]
-    shares = [(beam, network.agreement(few, beam)) for beam in (20, 50)]
-    return [
-        row(f"{name}: one user alone, beam 20, milliseconds", typical, p99=slow),
-        *(row(f"{name}: users with the exact top 10, beam {beam}", share, users=len(few)) for beam, share in shares),
-    ]
+    exact = [network.exact_top_10(history) for history in few]
+    for beam in (20, 50, 200):
+        found = [set(network.decode([history], beam)[0].items[0, :10].tolist()) for history in few]
+        shares = [len(own & best) / 10 for own, best in zip(found, exact, strict=True)]
+        all_ten = sum(share == 1 for share in shares)
+        mean = sum(shares) / len(shares)
+        rows.append(row(f"{name}: share of the exact top 10 in the beam's, beam {beam}", mean, users_with_all=all_ten))
+    return rows
 
 
 def trained(workdir: Path) -> list[dict[str, Any]]:
@@ -221,6 +231,7 @@ def _print(rows: Sequence[dict[str, Any]]) -> None:
     table = Table("what", "ours", "peer", "ratio", box=None)
     for entry in rows:
         more = f" (p99 {entry['p99']:.1f})" if "p99" in entry else ""
+        more += f" (all ten: {entry['users_with_all']} of {EXACT_USERS} users)" if "users_with_all" in entry else ""
         peer_figure, ratio = (f"{entry[key]:.4g}" if entry[key] else "" for key in ("peer", "ratio"))
         table.add_row(entry["name"], f"{entry['ours']:.4g}{more}", peer_figure, ratio)
     Console(width=120).print(table)

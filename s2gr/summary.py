@@ -10,6 +10,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from s2gr.code_tables import code_tables
 from s2gr.errors import UserError
 from s2gr.stage import STAGES
 from s2gr.workspace import Workspace, read_json, read_table
@@ -40,7 +41,7 @@ def print_summary(workspace: Workspace, console: Console) -> None:
     sids, timings = _report(workspace, "sids"), _timings(workspace)
     parts: list[RenderableType] = [_rankings(evaluation), *_verdicts(evaluation)]
     if sids:
-        parts += ["", _semantic_ids(sids), *_collisions(sids)]
+        parts += ["", _semantic_ids(sids), *_collisions(sids), *code_tables(workspace)]
     if timings:
         parts += ["", _times(timings)]
     console.print(Group(*parts, "", *_next_steps(workspace)))
