@@ -1,6 +1,6 @@
 """Targets trained per second beside cornac's TIGER at equal shape, batch, threads and precision, on real histories.
 
-`python -m benchmarks.training --data FOLDER` lets all contenders take steps in turn (forward, backward, AdamW, and in ours
+`python -m benchmarks.training --data FOLDER` lets all contenders take steps in turn (forward, backward, AdamW, in ours
 clipping) on the training part of an Amazon-style folder, on one core in float32. cornac trains one target a row, on
 histories padded to 20 items; ours trains all targets of a window in one row. `--growth` instead measures how the cost
 of our training grows with the number of targets and with the catalogue.
