@@ -120,17 +120,18 @@ def padded_left(histories: Sequence[History], width: int, padding: int) -> IntAr
     return rows
 
 
+def with_digit(codes: IntArray) -> IntArray:
+    """The codes and the fourth digit with which TIGERs tell equal IDs apart: always 0, for these are unique."""
+    return np.concatenate([codes, np.zeros_like(codes[:, :1])], 1)
+
+
 class Cornac:
-    """cornac's ``TIGERSeq2Seq``, fed as ``cornac.models.TIGER`` feeds it.
+    """cornac's ``TIGERSeq2Seq``, fed as ``cornac.models.TIGER`` feeds it; that always adds a fourth digit."""
 
-    Args:
-        digit: with the fourth digit that cornac always adds to tell equal IDs apart (one value: ours are unique).
-    """
-
-    def __init__(self, module: Any, codes: IntArray, digit: bool) -> None:
+    def __init__(self, module: Any, codes: IntArray) -> None:
         torch.manual_seed(0)
-        self.codes = np.concatenate([codes, np.zeros_like(codes[:, :1])], 1) if digit else codes
-        sizes = [CODES] * LEVELS + [1] * digit
+        self.codes = codes
+        sizes = [CODES] * LEVELS + [1] * (codes.shape[1] - LEVELS)
         self.model = module.TIGERSeq2Seq(
             level_sizes=sizes,
             d_model=DIM,
@@ -171,9 +172,9 @@ class Rechub:
 
     def __init__(self, module: Any, codes: IntArray) -> None:
         torch.manual_seed(0)
-        self.tokens = codes + 1 + CODES * np.arange(LEVELS)
+        self.tokens = codes + 1 + CODES * np.arange(codes.shape[1])
         config = import_module("transformers").T5Config(
-            vocab_size=1 + LEVELS * CODES,
+            vocab_size=2 + LEVELS * CODES,
             d_model=DIM,
             d_kv=HEAD_DIM,
             d_ff=FEED_FORWARD,
@@ -200,7 +201,7 @@ class Rechub:
                 attention_mask=(tokens != 0).long(),
                 num_beams=beam,
                 num_return_sequences=beam,
-                max_new_tokens=LEVELS,
+                max_new_tokens=table.shape[1],
                 prefix_allowed_tokens_fn=self.allowed,
                 do_sample=False,
             )

@@ -37,6 +37,7 @@ from benchmarks.contenders import (
     random_codes,
     read_histories,
     semantic_ids,
+    with_digit,
 )
 from benchmarks.report import row, write_rows
 from benchmarks.timing import Work, latencies, one_core, rates
@@ -183,11 +184,13 @@ def in_bf16(decode: Callable[[], list[Beam]]) -> list[Beam]:
 def _peers(codes: IntArray, histories: list[History]) -> dict[str, Callable[[int], Callable[[], None]]]:
     """For each peer that is installed: a beam's width → what decodes the histories."""
     found: dict[str, Callable[[int], Callable[[], None]]] = {}
-    if module := peer("cornac.models.tiger.tiger"):
-        for digit, name in ((True, "cornac"), (False, "cornac without its fourth digit")):
-            found[name] = partial(Cornac(module, codes, digit).search, histories=histories)
-    if module := peer("torch_rechub.models.generative.tiger"):
-        found["torch-rechub"] = partial(Rechub(module, codes).search, histories=histories)
+    for name, path, contender in (
+        ("cornac", "cornac.models.tiger.tiger", Cornac),
+        ("torch-rechub", "torch_rechub.models.generative.tiger", Rechub),
+    ):
+        if module := peer(path):
+            found[name] = partial(contender(module, with_digit(codes)).search, histories=histories)
+            found[f"{name} without a fourth digit"] = partial(contender(module, codes).search, histories=histories)
     return found
 
 

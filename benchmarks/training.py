@@ -36,6 +36,7 @@ from benchmarks.contenders import (
     random_codes,
     read_histories,
     semantic_ids,
+    with_digit,
 )
 from benchmarks.report import row, write_rows
 from benchmarks.timing import Work, one_core, rates
@@ -114,8 +115,8 @@ def compare(sequences: Sequences, codes: IntArray) -> list[dict[str, Any]]:
         contenders[f"{name}, large"] = (targets_of(large), partial(trainer.steps, large))
     peers: dict[str, Work] = {}
     if module := peer("cornac.models.tiger.tiger"):
-        for digit, name in ((True, "cornac's TIGER"), (False, "cornac's TIGER without its fourth digit")):
-            peers[name] = (BATCH, cornac_steps(Cornac(module, codes, digit), sequences))
+        peers["cornac's TIGER"] = (BATCH, cornac_steps(Cornac(module, with_digit(codes)), sequences))
+        peers["cornac's TIGER without its fourth digit"] = (BATCH, cornac_steps(Cornac(module, codes), sequences))
     found = rates(contenders | peers, ROUNDS)
     rows = [
         row(f"{name} beside our TIGER, batches of {size:,}, targets/s", found[f"{name}{of}"], found[f"TIGER{of}"])
