@@ -45,11 +45,17 @@ class Constraint:
     first: list[Tensor]
     code: list[Tensor]
     leaf_item: Tensor  # int64 [items]
+    # For each depth from 0 to L, the node that an item's first codes lead to: int64 [items].
+    nodes: list[Tensor]
 
     @staticmethod
     def of(trie: Trie, device: torch.device) -> Constraint:
         first, code = ([torch.from_numpy(level).to(device) for level in levels] for levels in (trie.first, trie.code))
-        return Constraint(first, code, torch.from_numpy(trie.leaf_item).to(device))
+        leaf_item = torch.from_numpy(trie.leaf_item).to(device)
+        nodes = [torch.empty_like(leaf_item).scatter_(0, leaf_item, torch.arange(len(leaf_item), device=device))]
+        for children in reversed(first):
+            nodes.insert(0, torch.searchsorted(children.long(), nodes[0], right=True) - 1)
+        return Constraint(first, code, leaf_item, nodes)
 
     def choices(self, level: int, node: Tensor) -> Tensor:
         """How many codes continue each node: int32, shaped as ``node``."""
@@ -62,6 +68,26 @@ class Constraint:
         allowed = child < end.unsqueeze(2)
         child = torch.where(allowed, child, first.unsqueeze(2))
         return Continuations(child, self.code[level][child].long(), allowed)
+
+    def own_log_probabilities(self, logits: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
+        """What the network gives to the codes of known items, and whether no other code that may follow gets more.
+
+        ``log p(s_l | s_<l)`` normalised over the codes with which some item continues: the sum over the levels is the
+        item's log-probability, which training maximises and the beam ranks by.
+
+        Args:
+            logits: ``[N, L, K]``, teacher-forced.
+            items: int64 ``[N]``.
+
+        Returns: float32 and bool, ``[N, L]`` each.
+        """
+        own, best = [], []
+        for level in range(logits.shape[1]):
+            node, next_node = self.nodes[level][items], self.nodes[level + 1][items]
+            every = self.continuations(level, node[:, None]).log_probabilities(logits[:, level : level + 1])[:, 0]
+            own.append(every.gather(1, (next_node - self.first[level][node])[:, None])[:, 0])
+            best.append(own[-1] >= every.detach().amax(1))
+        return torch.stack(own, 1), torch.stack(best, 1)
 
     def open_nodes(self, excluded: Tensor) -> list[Tensor]:
         """Which nodes still lead to an item: bool ``[B, nodes]`` for each depth from 1 to L.
@@ -212,10 +238,4 @@ def _items(beam: _Best, options: Continuations, constraint: Constraint, width: i
 def item_log_probabilities(model: S2GR, memory: Memory, constraint: Constraint, items: Tensor) -> Tensor:
     """Exact ``log p(item)`` of given items ``[B, Q]``: ``[B, Q]``. Teacher-forced, without cache or beam."""
     logits = model.decode(memory.widened(items.shape[1]), items).logits
-    node, total = torch.zeros_like(items), torch.zeros(items.shape, device=items.device)
-    for level in range(model.levels):
-        options = constraint.continuations(level, node)
-        chosen = (options.code == model.codes[items, level].unsqueeze(2)) & options.allowed
-        total += options.log_probabilities(logits[:, :, level])[chosen].view_as(total)
-        node = options.child[chosen].view_as(node)
-    return total
+    return constraint.own_log_probabilities(logits.flatten(0, 1), items.flatten())[0].sum(1).view_as(items)

@@ -1,7 +1,7 @@
 """The terms of S²GR's loss (docs/method.md §4.3): ``L_Rec + w_a Σ_l L_Align^l + w_i L_InfoNCE + λ L_Reg``.
 
 The paper names only λ; the other weights are 1 there, and parameters here. Tensors: ``N`` targets, ``L`` levels,
-``K`` codes, ``Kc`` clusters, width ``D``.
+``Kc`` clusters, width ``D``.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def recommendation_loss(logits: Tensor, codes: Tensor) -> Tensor:
-    """``Σ_l −log softmax(logits_l)[s_l]``, the mean over targets. ``logits``: ``[N, L, K]``; ``codes``: ``[N, L]``."""
-    return functional.cross_entropy(logits.flatten(0, 1), codes.flatten(), reduction="sum") / len(codes)
+def recommendation_loss(log_probabilities: Tensor) -> Tensor:
+    """``Σ_l −log p(s_l | s_<l)``, the mean over targets, of ``[N, L]`` (``Constraint.own_log_probabilities``)."""
+    return -log_probabilities.sum(1).mean()
 
 
 def cluster_logits(thought: Tensor, centres: Tensor, temperature: float) -> Tensor:
@@ -26,7 +26,7 @@ def cluster_logits(thought: Tensor, centres: Tensor, temperature: float) -> Tens
 
 def alignment_loss(logits: Tensor, cluster: Tensor) -> Tensor:
     """``Σ_l −log softmax(logits_l)[cluster of s_l]``, the mean over targets: ``[N, L, Kc]``, ``[N, L]``."""
-    return recommendation_loss(logits, cluster)
+    return functional.cross_entropy(logits.flatten(0, 1), cluster.flatten(), reduction="sum") / len(cluster)
 
 
 def batch_interest_loss(interest: Tensor, items: Tensor, targets: Tensor, temperature: float) -> Tensor:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import torch
 from torch import Tensor, nn
 
 from s2gr.params import Reasoner
 from s2gr.reasoner import losses
 from s2gr.reasoner.batches import Batch
+from s2gr.reasoner.decoding import Constraint
 from s2gr.reasoner.model import S2GR
+from s2gr.sids.trie import build_trie
 
 
 class Objective(nn.Module):
@@ -18,6 +22,11 @@ class Objective(nn.Module):
         super().__init__()
         self.model, self.params = model, params
 
+    @cached_property
+    def constraint(self) -> Constraint:
+        """Of the model's semantic IDs, where the model is when the first batch comes."""
+        return Constraint.of(build_trie(self.model.codes.cpu().numpy()), self.model.codes.device)
+
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         model, params = self.model, self.params
         memory = model.encode(batch.items, batch.position)
@@ -25,7 +34,8 @@ class Objective(nn.Module):
         targets = batch.targets[there]
         codes = model.codes[targets]
         decoded = model.decode(memory, batch.targets.clamp_min(0))
-        terms = {"recommendation": losses.recommendation_loss(decoded.logits[there], codes)}
+        own, hit = self.constraint.own_log_probabilities(decoded.logits[there], targets)
+        terms = {"recommendation": losses.recommendation_loss(own)}
         if params.interest_weight:
             interest = model.interest(memory)[there]
             terms["interest"] = params.interest_weight * self._interest_loss(interest, targets)
@@ -42,8 +52,8 @@ class Objective(nn.Module):
             right = (logits.argmax(-1) == cluster).float().mean(0)
         terms["loss"] = torch.stack(list(terms.values())).sum()
         # Not part of the sum: what a person watches.
-        hit = (decoded.logits[there].argmax(-1) == codes).float().mean(0)
-        terms |= {f"code_{level + 1}_accuracy": hit[level] for level in range(model.levels)}
+        accuracy = hit.float().mean(0)
+        terms |= {f"code_{level + 1}_accuracy": accuracy[level] for level in range(model.levels)}
         if decoded.thoughts is not None and params.alignment:
             terms |= {f"thought_{level + 1}_accuracy": right[index] for index, level in enumerate(aligned)}
         return terms

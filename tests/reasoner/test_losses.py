@@ -17,12 +17,9 @@ def cosine(a: torch.Tensor, b: torch.Tensor) -> float:
 
 
 def test_recommendation_loss_sums_levels_and_averages_targets() -> None:
-    logits = torch.zeros(2, 3, 4)
-    logits[0, 0, 1] = math.log(3)
-    codes = torch.tensor([[1, 0, 2], [3, 3, 3]])
-    # First: p = 3/6 at level 1, 1/4 at the others; second: 1/4 everywhere.
-    expected = (math.log(2) + 2 * math.log(4) + 3 * math.log(4)) / 2
-    assert losses.recommendation_loss(logits, codes).item() == pytest.approx(expected, rel=1e-6)
+    own = torch.tensor([[0.5, 0.25, 1.0], [0.25, 0.25, 0.25]]).log()
+    expected = (math.log(2) + math.log(4) + 3 * math.log(4)) / 2
+    assert losses.recommendation_loss(own).item() == pytest.approx(expected, rel=1e-6)
 
 
 def test_alignment_loss_equals_the_formula() -> None:

@@ -25,6 +25,13 @@ def sequences() -> Sequences:
     return Sequences([str(user) for user in range(5)], offsets, items, np.zeros(len(items), np.uint8), list("x" * 30))
 
 
+def own_log_probability(model: S2GR, logits: list[torch.Tensor], target: int, level: int) -> torch.Tensor:
+    """Of the target's code among those with which some item goes on from the target's codes before."""
+    prefix, code = model.codes[target, :level], int(model.codes[target, level])
+    following = sorted({int(row[level]) for row in model.codes if torch.equal(row[:level], prefix)})
+    return logits[level][following].log_softmax(0)[following.index(code)]
+
+
 def per_prefix_loss(model: S2GR, params: Reasoner, batch: Batch) -> torch.Tensor:
     """The loss written down once more, target by target."""
     total, wishes, aims = torch.zeros(()), [], []
@@ -39,7 +46,7 @@ def per_prefix_loss(model: S2GR, params: Reasoner, batch: Batch) -> torch.Tensor
                 continue
             known = history[: position + 1].tolist()
             logits, thoughts = step_by_step(model, known, target)
-            loss = sum(-logits[level].log_softmax(0)[model.codes[target, level]] for level in range(model.levels))
+            loss = sum(-own_log_probability(model, logits, target, level) for level in range(model.levels))
             wish = interest(model, known)
             thinking = [level for level, own in enumerate(thoughts) if own]
             if thinking:
