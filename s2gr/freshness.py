@@ -30,6 +30,7 @@ OUTPUTS = {
         "reports/ranking.csv",
         "reports/slices.csv",
         "reports/calibration.csv",
+        "reports/ranks.parquet",
         "reports/evaluation.html",
         "reports/metrics.json",
         "reports/evaluation.json",

@@ -52,7 +52,7 @@ def execute(stage: str, params: Params, workspace: Workspace, verify: Callable[[
 
     ``verify`` is called when the outputs are whole and not yet in place; what it raises leaves the old ones there.
     """
-    started = time.monotonic()
+    started, processor = time.monotonic(), time.process_time()
     with explained(), workspace.publishing(stage) as outputs:
         metrics = stage_function(stage)(params, workspace, outputs)
         write_json(metrics, outputs.report(stage))
@@ -60,7 +60,7 @@ def execute(stage: str, params: Params, workspace: Workspace, verify: Callable[[
             verify()
     # Under DDP every process runs the stage.
     if os.environ.get("LOCAL_RANK", "0") == "0":
-        _record_timing(workspace, stage, time.monotonic() - started)
+        _record_timing(workspace, stage, time.monotonic() - started, time.process_time() - processor)
     return metrics
 
 
@@ -89,12 +89,16 @@ def main(stage: str) -> None:
         sys.exit(130)
 
 
-def _record_timing(workspace: Workspace, stage: str, seconds: float) -> None:
+def _record_timing(workspace: Workspace, stage: str, seconds: float, cpu_seconds: float) -> None:
     path = workspace.state / "timings.json"
     timings = read_json(path) if path.exists() else {}
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     # macOS counts bytes, Linux KiB.
     peak_mb = peak / 1024 / (1024 if sys.platform == "darwin" else 1)
-    timings[stage] = {"seconds": round(seconds, 2), "peak_mb": round(peak_mb)}
+    timings[stage] = {
+        "seconds": round(seconds, 2),
+        "cpu_seconds": round(cpu_seconds, 2),
+        "peak_mb": round(peak_mb),
+    }
     write_json(timings, path)
     log.info("%s: done in %.1f s", stage, seconds)

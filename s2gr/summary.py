@@ -12,18 +12,10 @@ from rich.text import Text
 
 from s2gr.code_tables import code_tables
 from s2gr.errors import UserError
+from s2gr.evaluation.labels import SYSTEMS
 from s2gr.stage import STAGES
 from s2gr.workspace import Workspace, read_json, read_table
 
-# Name in reports/evaluation.json → row.
-SYSTEMS = {
-    "s2gr": "S²GR",
-    "s2gr_beam": "S²GR, SID beam alone",
-    "walk": "graph walk",
-    "walk_undirected": "graph walk, undirected ±3",
-    "item_knn": "item-kNN",
-    "popularity": "popularity",
-}
 BASELINES = ("walk", "walk_undirected", "item_knn", "popularity")
 FILTERS = {"": "whole catalogue", "_seen_filtered": "without items already seen"}
 

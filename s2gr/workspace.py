@@ -79,6 +79,11 @@ class Workspace:
         """The few figures that a run is judged by: what `dvc metrics show` and `dvc metrics diff` print."""
         return self.root / "reports/metrics.json"
 
+    @property
+    def ranks(self) -> Path:
+        """Where the target of each test user stands in each system's list: what comparisons over users are made of."""
+        return self.root / "reports/ranks.parquet"
+
     def plot(self, name: str) -> Path:
         """A table that DVC plots and Dagster draws."""
         return self.root / f"reports/{name}.csv"

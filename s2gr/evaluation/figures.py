@@ -96,7 +96,7 @@ def interventions(
     found: dict[str, Any] = {"users": len(sample), "metric": f"ndcg@{k}"}
     for suffix in FILTERS:
         for ranking in next(iter(altered.values())):
-            name = "s2gr_beam" if ranking == "beam" and "s2gr_beam" in systems else "s2gr"
+            name = f"s2gr_{ranking}" if f"s2gr_{ranking}" in systems else "s2gr"
             untouched = gains(systems[name].ranks[suffix][rows], k)
             values = {each: gains(rankings[ranking].ranks[suffix], k) for each, rankings in altered.items()}
             compared = compare_all(untouched, values, settings.bootstrap, np.random.default_rng(seed))

@@ -60,7 +60,8 @@ def rank_intervened(
         for rows in parts:
             batch = cases.take(rows)
             found = recommender.rankings_under([None, batch.seen()], batch.histories, batch.lengths, k, beam)
-            for name in found[0]:
+            # v_g is read from the encoder, before any thought.
+            for name in sorted(set(found[0]) - {"interest"}):
                 pair = [rankings[name].items for rankings in found]
                 lists.setdefault(name, []).append(dict(zip(FILTERS, pair, strict=True)))
     return {name: ranked(batches, cases.targets) for name, batches in lists.items()}

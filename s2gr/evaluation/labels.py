@@ -4,6 +4,7 @@ from __future__ import annotations
 
 SYSTEMS = {
     "s2gr": "S²GR",
+    "s2gr_interest": "S²GR, interest vector alone",
     "s2gr_beam": "S²GR, SID beam alone",
     "walk": "graph walk",
     "walk_undirected": "graph walk, undirected ±3",

@@ -16,7 +16,7 @@ from s2gr.evaluation.style import CSS
 
 PAGE = "reports/evaluation.html"
 # Shown in the chart of slices, each in its colour.
-_SERIES = ("s2gr", "s2gr_beam", "walk", "item_knn", "popularity")
+_SERIES = ("s2gr", "s2gr_interest", "s2gr_beam", "walk", "item_knn", "popularity")
 _COLOURED = {"better", "worse"}
 # A slice with fewer users is printed faintly.
 _FEW = 100

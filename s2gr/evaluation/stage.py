@@ -72,6 +72,7 @@ def run(params: Params, inputs: Workspace, outputs: Workspace) -> Metrics:
     tables.write_ranking(results, systems, settings.ks, outputs.plot("ranking"))
     tables.write_slices(metrics["slices"], max(settings.ks), outputs.plot("slices"))
     tables.write_calibration(metrics["network"], outputs.plot("calibration"))
+    tables.write_ranks(systems, cases, sequences.user_ids, outputs.ranks)
     write_json(figures.headline(results, systems, max(settings.ks)), outputs.headline)
     (outputs.root / PAGE).write_text(render(metrics), encoding="utf-8")
     for name, summary in results.items():
@@ -115,7 +116,7 @@ def rank_all(
 
 
 def s2gr_name(beams: list[int], beam: int, own: str, ranking: str) -> str | None:
-    """What the report calls a ranking: the first width is the primary, the paper's ranking stands beside ours."""
+    """What the report calls a ranking: the first width is the primary; the network's two stand beside the fused one."""
     if ranking != own:
-        return "s2gr_beam" if beam == beams[0] else None
+        return f"s2gr_{ranking}" if beam == beams[0] else None
     return "s2gr" if beam == beams[0] else f"s2gr_width_{beam}"

@@ -7,7 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from s2gr.evaluation.ranking import FILTERS
+import numpy as np
+import pyarrow as pa
+
+from s2gr.cases import Cases
+from s2gr.evaluation.metrics import NOT_RANKED
+from s2gr.evaluation.ranking import FILTERS, Ranked
+from s2gr.workspace import write_table
 
 Cells = Sequence[str | int | float]
 
@@ -47,6 +53,20 @@ def write_calibration(network: Mapping[str, Mapping[str, Any]], path: Path) -> N
         for each in figures["reliability"]
     ]
     _write(("level", "confidence", "accuracy", "cases"), rows, path)
+
+
+def write_ranks(systems: Mapping[str, Ranked], cases: Cases, user_ids: Sequence[str], path: Path) -> None:
+    """A row per case, in the order of the users: ``user_id``, and for each system and filter the target's rank.
+
+    A rank is the number of items before the target, int32; null where the list does not hold it.
+    """
+    order = np.argsort(cases.users, kind="stable")
+    columns: dict[str, pa.Array] = {"user_id": pa.array([user_ids[user] for user in cases.users[order]])}
+    for name, system in systems.items():
+        for suffix in FILTERS:
+            ranks = system.ranks[suffix][order]
+            columns[name + suffix] = pa.array(ranks, pa.int32(), mask=ranks == NOT_RANKED, safe=False)
+    write_table(pa.table(columns), path)
 
 
 def _write(header: Sequence[str], rows: Iterable[Cells], path: Path) -> None:

@@ -76,7 +76,7 @@ class Recommender:
     def rankings(
         self, histories: IntArray, lengths: IntArray, k: int, beam: int, exclude: list[IntArray] | None = None
     ) -> dict[str, Ranking]:
-        """The best ``k`` items for each history: by ``beam``, and by ``fused`` if the model ranks so.
+        """The best ``k`` items for each history: by ``beam``, and by ``fused`` and ``interest`` if the model ranks so.
 
         Args:
             histories: int ``[B, H]``, oldest first, −1 behind the end; the last ``reasoner.history`` items are read.
@@ -112,12 +112,15 @@ class Recommender:
             for rankings, best, excluded in zip(found, beams, masks, strict=True):
                 evidence = replace(evidence, sid=beam_probabilities(best, len(self.item_ids)))
                 scores = evidence.fused(self.fusion.everything if excluded is None else self.fusion.unseen)
+                interest = evidence.interest
                 if excluded is not None:
                     scores.masked_fill_(excluded, -torch.inf)
+                    interest = interest.masked_fill(excluded, -torch.inf)
                 elif self.fusion.repeats != 1:
                     scores.mul_(torch.where(self.met(histories, lengths), self.fusion.repeats, 1.0))
-                values, items = top_items(scores, k)
-                rankings["fused"] = Ranking(items.cpu().numpy(), values.cpu().numpy())
+                for name, of_all in (("fused", scores), ("interest", interest)):
+                    values, items = top_items(of_all, k)
+                    rankings[name] = Ranking(items.cpu().numpy(), values.cpu().numpy())
         return found
 
     def rank(

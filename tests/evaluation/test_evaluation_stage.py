@@ -12,13 +12,13 @@ from s2gr.evaluation.report import PAGE
 from s2gr.params import Params
 from s2gr.reasoner.recommender import Ranking, Recommender
 from s2gr.sequences import load_sequences
-from s2gr.workspace import Workspace, read_json
+from s2gr.workspace import Workspace, read_json, read_table
 
 from .small import untrained
 
 MakeLog = Callable[[dict[str, list[str]]], Workspace]
 USERS, ITEMS = 30, 40
-SYSTEMS = ("s2gr", "s2gr_beam", "popularity", "walk", "walk_undirected", "item_knn")
+SYSTEMS = ("s2gr", "s2gr_interest", "s2gr_beam", "popularity", "walk", "walk_undirected", "item_knn")
 
 
 @pytest.fixture
@@ -117,8 +117,24 @@ def test_the_page_the_tables_and_the_headline_come_from_a_real_network(workspace
     assert sum(int(row["cases"]) for row in rows) == 3 * metrics["protocol"]["users"]
 
 
+def test_the_ranks_of_all_users_give_the_reported_figures(workspace: Workspace) -> None:
+    metrics = evaluate(workspace, control_users=0)
+    table = read_table(workspace.ranks)
+    assert table["user_id"].to_pylist() == sorted(table["user_id"].to_pylist())
+    assert len(table) == metrics["protocol"]["users"]
+    for name in SYSTEMS:
+        for suffix in ("", "_seen_filtered"):
+            ranks = table[name + suffix].to_pylist()
+            gain = sum(1 / np.log2(rank + 2) for rank in ranks if rank is not None) / len(ranks)
+            assert gain == pytest.approx(metrics[name + suffix]["ndcg@10"], abs=1e-6)
+
+
 def test_the_same_run_gives_the_same_bytes(workspace: Workspace) -> None:
-    files = [workspace.root / PAGE, *(workspace.plot(name) for name in ("ranking", "slices", "calibration"))]
+    files = [
+        workspace.root / PAGE,
+        workspace.ranks,
+        *(workspace.plot(name) for name in ("ranking", "slices", "calibration")),
+    ]
     found = []
     for _ in range(2):
         evaluate(workspace)
