@@ -22,8 +22,9 @@ install: ## make .venv with the locked versions (PYTHON=… picks the interprete
 install-dev:
 	@PYTHON="$(PYTHON)" sh scripts/install.sh dev
 
-pipeline: install ## run what is out of date, then show the results
+pipeline: install ## run what is out of date, publish the model, show the results
 	@$(IN_VENV) dvc repro
+	@$(IN_VENV) s2gr publish
 	@$(IN_VENV) s2gr summary
 
 test: install-dev ## run the tests

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from s2gr import __version__
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from s2gr.params import Params
-    from s2gr.workspace import Workspace
+from s2gr import __version__, cli_publish
+from s2gr.cli_common import ParamsFiles, Workdir, one_line_errors, params_of, stdout
 
 app = typer.Typer(
     name="s2gr",
@@ -24,11 +17,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-ParamsFiles = Annotated[
-    list[Path] | None, typer.Option("--params", help="Parameter file; given again, an overlay: the last one wins.")
-]
-Workdir = Annotated[Path, typer.Option(help="The folder of the artefacts.")]
+app.add_typer(cli_publish.app)
 
 
 def _version(wanted: bool) -> None:
@@ -58,10 +47,12 @@ def run(
 
     Without --params, ./params.yaml is taken if there is one, else the defaults.
     """
-    with _one_line_errors("interrupted; finished stages are kept, the same command goes on from there"):
+    with one_line_errors("interrupted; finished stages are kept, the same command goes on from there"):
         from s2gr.console import set_up_logging
         from s2gr.params import load_params
         from s2gr.pipeline import StageFailed, run_all
+        from s2gr.publish.publishing import publish
+        from s2gr.publish.shown import told
         from s2gr.stage import STAGES
         from s2gr.summary import print_summary
         from s2gr.workspace import Workspace
@@ -71,11 +62,14 @@ def run(
         workspace = Workspace(workdir)
         last = until or STAGES[-1]
         try:
-            run_all(load_params(files, settings or ()), workspace, last, force)
+            made_with = load_params(files, settings or ())
+            run_all(made_with, workspace, last, force)
         except StageFailed as failure:
             raise typer.Exit(failure.code) from None
         if last == STAGES[-1]:
-            print_summary(workspace, _stdout())
+            published = told(publish(workspace, made_with))
+            print_summary(workspace, stdout())
+            typer.echo(published)
         else:
             typer.echo(f"the stages up to {last} are up to date in {workdir}")
 
@@ -83,11 +77,11 @@ def run(
 @app.command()
 def summary(workdir: Workdir = Path()) -> None:
     """Show rankings, semantic IDs, times, and what to do next."""
-    with _one_line_errors():
+    with one_line_errors():
         from s2gr.summary import print_summary
         from s2gr.workspace import Workspace
 
-        print_summary(Workspace(workdir), _stdout())
+        print_summary(Workspace(workdir), stdout())
 
 
 @app.command()
@@ -102,16 +96,16 @@ def recommend(
     workdir: Workdir = Path(),
 ) -> None:
     """Recommend items to one user: titles, scores and semantic IDs."""
-    with _one_line_errors():
+    with one_line_errors():
         from s2gr import recommend as recommending
         from s2gr.workspace import Workspace
 
         workspace = Workspace(workdir)
-        found = recommending.recommend(workspace, _params_of(workspace, params), user, k, exclude_seen)
+        found = recommending.recommend(workspace, params_of(workspace, params), user, k, exclude_seen)
         if as_json:
             typer.echo(recommending.as_json(found))
         else:
-            recommending.print_recommendations(found, _stdout())
+            recommending.print_recommendations(found, stdout())
 
 
 @app.command()
@@ -127,49 +121,18 @@ def assign(
     workdir: Workdir = Path(),
 ) -> None:
     """Give new items free semantic IDs from the trained codebook; no existing ID changes."""
-    with _one_line_errors("interrupted; nothing was assigned"):
+    with one_line_errors("interrupted; nothing was assigned"):
         from s2gr import assign as assigning
         from s2gr.workspace import Workspace
 
         workspace = Workspace(workdir)
-        found = assigning.assign_new(workspace, _params_of(workspace, params), items, out)
+        found = assigning.assign_new(workspace, params_of(workspace, params), items, out)
         if as_json:
             typer.echo(assigning.as_json(found))
         else:
-            assigning.print_assigned(found, _stdout())
+            assigning.print_assigned(found, stdout())
 
 
 def main() -> None:
     """The command ``s2gr``."""
     app()
-
-
-def _params_of(workspace: Workspace, files: list[Path] | None) -> Params:
-    """The parameters that the artefacts were made with, unless others are given."""
-    from s2gr.params import load_params
-
-    made_with = (workspace.params, workspace.root / "params.yaml")
-    return load_params(files or [path for path in made_with if path.exists()][:1])
-
-
-def _stdout() -> Console:
-    """A console for tables; off a terminal their width does not hang on the environment's default of 80."""
-    from rich.console import Console
-
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=120)
-
-
-@contextmanager
-def _one_line_errors(interrupted: str = "interrupted") -> Iterator[None]:
-    from s2gr.errors import UserError, explained
-
-    try:
-        with explained():
-            yield
-    except UserError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from None
-    except KeyboardInterrupt:
-        typer.echo(interrupted, err=True)
-        raise typer.Exit(130) from None

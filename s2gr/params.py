@@ -267,6 +267,13 @@ class Drift(Section):
     sample: Annotated[int, Field(ge=100)] = 20_000
 
 
+class Publish(Section):
+    """What ``s2gr publish`` leaves in ``models/published``."""
+
+    # Versions, the one that is served among them.
+    keep: Annotated[int, Field(ge=1)] = 5
+
+
 class Params(Section):
     runtime: Runtime = Runtime()
     source: Source = Source()
@@ -278,6 +285,7 @@ class Params(Section):
     reasoner: Reasoner = Reasoner()
     evaluation: Evaluation = Evaluation()
     drift: Drift = Drift()
+    publish: Publish = Publish()
 
     @model_validator(mode="after")
     def _consistent(self) -> Params:

@@ -14,11 +14,10 @@ from rich.text import Text
 
 from s2gr.errors import UserError
 from s2gr.params import Params
-from s2gr.reasoner.recommender import Recommender
+from s2gr.publish.versions import current_bundle
+from s2gr.reasoner.recommender import Recommended, Recommender
 from s2gr.sequences import load_sequences
-from s2gr.sids.new_sids import join_new_sids
-from s2gr.sids.semantic_ids import read_sids
-from s2gr.workspace import Workspace, read_table
+from s2gr.workspace import Workspace
 
 # Items of history that are shown.
 _SHOWN = 5
@@ -32,11 +31,6 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Recommended(Item):
-    score: float
-
-
-@dataclass(frozen=True)
 class Recommendations:
     user: str
     # The most recent items, newest last.
@@ -46,29 +40,27 @@ class Recommendations:
 
 
 def recommend(workspace: Workspace, params: Params, user: str, k: int, exclude_seen: bool) -> Recommendations:
-    """Rank the catalogue for what ``user`` does after the end of the log.
+    """Rank the catalogue of the published bundle for what ``user`` does after the end of the log.
 
-    Raises: UserError: an unknown user, or artefacts that are missing.
+    Raises: UserError: an unknown user, nothing published, or artefacts that are missing.
     """
     sequences = load_sequences(workspace.events, workspace.items)
     index = _find_user(sequences.user_ids, user)
-    history = sequences.items[sequences.offsets[index] : sequences.offsets[index + 1]].astype(np.int64)
-    recommender = Recommender.load(workspace, params, with_new=True)
+    met = [sequences.item_ids[row] for row in sequences.items[sequences.offsets[index] : sequences.offsets[index + 1]]]
+    recommender = Recommender.load(current_bundle(workspace.published), params)
+    # What was met first after the bundle was published, it does not know.
+    rows = [recommender.row_of[item_id] for item_id in met if item_id in recommender.row_of]
+    if not rows:
+        raise UserError(f"user {user!r} has met nothing that the published model knows")
+    history = np.array(rows)
     beam = max(params.evaluation.beams[0], k)
     exclude = [np.unique(history)] if exclude_seen else None
-    ranked = recommender.rank(history[None], np.array([len(history)]), k, beam, exclude)
-    sids, new = join_new_sids(read_sids(workspace.sids, sequences.item_ids), workspace)
-    titles = read_table(workspace.items, ["title"])["title"].to_pylist() + (new.titles if new else [])
-
-    def describe(row: int) -> Item:
-        return Item(sids.item_ids[row], titles[row], tuple(sids.codes[row].tolist()))
-
-    found = [
-        Recommended(**asdict(describe(int(row))), score=float(score))
-        for row, score in zip(ranked.items[0], ranked.scores[0], strict=True)
-        if row >= 0
+    found = recommender.described(recommender.rank(history[None], np.array([len(history)]), k, beam, exclude))[0]
+    codes = recommender.sids.codes
+    recent = [
+        Item(recommender.item_ids[row], recommender.titles[row], tuple(codes[row].tolist())) for row in rows[-_SHOWN:]
     ]
-    return Recommendations(user, [describe(int(row)) for row in history[-_SHOWN:]], found)
+    return Recommendations(user, recent, found)
 
 
 def as_json(recommendations: Recommendations) -> str:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.strategies.ddp import DDPStrategy
-from lightning_fabric.strategies.strategy import Strategy
 
 from s2gr.errors import UserError
 from s2gr.params import Runtime
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+    from lightning_fabric.strategies.strategy import Strategy
 
 
 def prepare_torch(runtime: Runtime) -> torch.device:
@@ -25,7 +27,8 @@ def prepare_torch(runtime: Runtime) -> torch.device:
     # The cores that this process may use, which need not be all of them.
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     torch.set_num_threads(runtime.threads or cores)
-    torch.use_deterministic_algorithms(True)
+    # As `use_deterministic_algorithms(True)`, which for the sake of `torch.compile` imports the compiler: four seconds.
+    torch.set_deterministic_debug_mode("error")
     # Filling fresh memory guards against reading it; it would cost 3 % of a training step.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     return torch.device("cuda" if runtime.device != "cpu" and torch.cuda.is_available() else "cpu")
@@ -33,6 +36,10 @@ def prepare_torch(runtime: Runtime) -> torch.device:
 
 def start_fabric(runtime: Runtime) -> Fabric:
     """A launched Fabric for training, and a seeded torch. Raises as :func:`prepare_torch`."""
+    # Imported here, as it takes seconds that serving has not.
+    from lightning_fabric import Fabric
+    from lightning_fabric.strategies.ddp import DDPStrategy
+
     device = prepare_torch(runtime)
     # Unused parameters: the losses that are switched off leave some heads without a gradient.
     strategy: str | Strategy = DDPStrategy(find_unused_parameters=True) if runtime.devices > 1 else "auto"

@@ -8,10 +8,12 @@ models, so it is a control in the evaluation and a source of evidence for the re
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+from safetensors.numpy import load_file, save_file
 from scipy import sparse
 
 from s2gr.sequences import Sequences
@@ -43,28 +45,87 @@ class WalkWeights:
         return np.float32(self.decay) ** np.arange(self.items, dtype=np.float32)
 
 
+@dataclass(frozen=True)
+class WalkCounts:
+    """What both walks know of the training events: all that a recommender needs of them."""
+
+    # float32 CSR [items, items]: how often the column's item was the next one after the row's.
+    directed: sparse.csr_array
+    # The same, symmetric, of items at most UNDIRECTED_WINDOW positions apart.
+    undirected: sparse.csr_array
+    # float32 [items]: training events.
+    popularity: npt.NDArray[np.float32]
+
+    @staticmethod
+    def of(sequences: Sequences) -> WalkCounts:
+        """Count the training events of ``sequences``."""
+        training = sequences.training()
+        popularity = np.bincount(training.items, minlength=sequences.n_items).astype(np.float32)
+        neighbours = _pair_counts(training, UNDIRECTED_WINDOW)
+        return WalkCounts(_pair_counts(training, 1), sparse.csr_array(neighbours + neighbours.T), popularity)
+
+    def with_items(self, items: int) -> WalkCounts:
+        """The same for ``items`` items, of which the last ones have no events yet."""
+        shape, added = (items, items), items - len(self.popularity)
+        directed, undirected = (
+            sparse.csr_array((m.data, m.indices, np.pad(m.indptr, (0, added), mode="edge")), shape)
+            for m in (self.directed, self.undirected)
+        )
+        return WalkCounts(directed, undirected, np.pad(self.popularity, (0, added)))
+
+    def save(self, path: Path) -> None:
+        """Write safetensors: ``popularity``, and ``indptr``, ``indices`` and ``data`` of both matrices."""
+        tensors = {"popularity": self.popularity}
+        for name, matrix in (("directed", self.directed), ("undirected", self.undirected)):
+            tensors[f"{name}.indptr"] = matrix.indptr.astype(np.int64)
+            tensors[f"{name}.indices"] = matrix.indices.astype(np.int32)
+            tensors[f"{name}.data"] = matrix.data
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, path)
+
+    @staticmethod
+    def load(path: Path) -> WalkCounts:
+        """Read what :meth:`save` wrote."""
+        tensors = load_file(path)
+        popularity = tensors["popularity"]
+        directed, undirected = (
+            sparse.csr_array(
+                tuple(tensors[f"{name}.{part}"] for part in ("data", "indices", "indptr")), (len(popularity),) * 2
+            )
+            for name in ("directed", "undirected")
+        )
+        return WalkCounts(directed, undirected, popularity)
+
+
 class GraphWalk:
-    """Scores every item for a batch of histories; built from the training events alone.
+    """Scores every item for a batch of histories; knows the training events alone.
 
     Args:
-        kind: ``directed`` counts the next item only, ``undirected`` all items within ±3 positions.
+        counts: float32 CSR ``[items, items]``, how often a step from the row's item to the column's occurred.
+        popularity: float32 ``[items]``, training events.
     """
 
-    def __init__(self, sequences: Sequences, kind: Kind = "directed", weights: WalkWeights | None = None) -> None:
-        training = sequences.training()
-        self.weights = weights or WalkWeights()
-        # float32 CSR [items, items]: how often the column's item followed (directed) or neighboured the row's.
-        self.counts = (
-            _pair_counts(training, 1) if kind == "directed" else _symmetric(_pair_counts(training, UNDIRECTED_WINDOW))
-        )
-        totals = np.asarray(self.counts.sum(axis=1), dtype=np.float32).ravel()
+    def __init__(
+        self, counts: sparse.csr_array, popularity: npt.NDArray[np.float32], weights: WalkWeights | None = None
+    ) -> None:
+        self.weights, self.counts = weights or WalkWeights(), counts
+        totals = np.asarray(counts.sum(axis=1), dtype=np.float32).ravel()
         inverse = np.divide(1.0, totals, out=np.zeros_like(totals), where=totals > 0)
-        self._steps = sparse.csr_array(sparse.diags_array(inverse) @ self.counts, dtype=np.float32)
+        self._steps = sparse.csr_array(sparse.diags_array(inverse) @ counts, dtype=np.float32)
         # Arrived after one step, a walk stays or goes one further: I + second_step · P.
-        stays = sparse.eye_array(sequences.n_items, dtype=np.float32, format="csr")
+        stays = sparse.eye_array(counts.shape[0], dtype=np.float32, format="csr")
         self._onward = sparse.csr_array(stays + np.float32(self.weights.second_step) * self._steps)
-        popularity = np.bincount(training.items, minlength=sequences.n_items).astype(np.float32)
         self._tie_break = _TIE_BREAK * popularity / max(popularity.max(initial=0.0), 1.0)
+
+    @staticmethod
+    def of(sequences: Sequences, kind: Kind = "directed", weights: WalkWeights | None = None) -> GraphWalk:
+        """From the training events of ``sequences``.
+
+        Args:
+            kind: ``directed`` counts the next item only, ``undirected`` all items within ±3 positions.
+        """
+        counts = WalkCounts.of(sequences)
+        return GraphWalk(getattr(counts, kind), counts.popularity, weights)
 
     def scores(self, histories: npt.NDArray[np.integer], lengths: npt.NDArray[np.integer]) -> npt.NDArray[np.float32]:
         """Score all items for each history.
@@ -121,7 +182,3 @@ def _pair_counts(training: Sequences, window: int) -> sparse.csr_array:
     rows, columns = np.concatenate(before), np.concatenate(after)
     shape = (training.n_items, training.n_items)
     return sparse.csr_array((np.ones(len(rows), np.float32), (rows, columns)), shape=shape)
-
-
-def _symmetric(counts: sparse.csr_array) -> sparse.csr_array:
-    return sparse.csr_array(counts + counts.T)

@@ -61,6 +61,11 @@ class Workspace:
         return self.root / "models/reasoner"
 
     @property
+    def published(self) -> Path:
+        """The versions that were published, and ``current``; no stage's output."""
+        return self.root / "models/published"
+
+    @property
     def state(self) -> Path:
         """What is not an artefact: downloads, checkpoints, timings, half-written outputs."""
         return self.root / ".s2gr"

@@ -20,6 +20,7 @@ from s2gr.evaluation.ranking import FILTERS, Lists, Ranked, ranked, seen_mask, t
 from s2gr.evaluation.report import PAGE, render
 from s2gr.evaluation.slices import slices
 from s2gr.evaluation.thoughts import Observer
+from s2gr.manifest import file_hash
 from s2gr.params import Evaluation, Params
 from s2gr.reasoner.recommender import Recommender
 from s2gr.sequences import Sequences, load_sequences
@@ -67,6 +68,8 @@ def run(params: Params, inputs: Workspace, outputs: Workspace) -> Metrics:
             "inference_mflops_per_user": round(inference_flops(recommender, cases, settings.beams[0]) / 1e6, 3),
         },
         "examples": examples(recommender, inputs, cases, systems["s2gr"], seed),
+        # Which model all this is about.
+        "model": file_hash(inputs.reasoner / "model.safetensors"),
     }
     metrics["warnings"] = caveats(metrics)
     tables.write_ranking(results, systems, settings.ks, outputs.plot("ranking"))

@@ -4,29 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from s2gr.errors import UserError
-from s2gr.params import Params, Reasoner
+from s2gr.manifest import verified
+from s2gr.params import Params, Reasoner, Runtime
 from s2gr.reasoner.decoding import Beam, Constraint, beam_searches
 from s2gr.reasoner.fusion import Evidence, Fusion, as_distribution, beam_probabilities
 from s2gr.reasoner.model import S2GR, Catalogue, Memory
 from s2gr.reasoner.top import top_items
 from s2gr.runtime import prepare_torch
-from s2gr.sequences import Sequences, load_sequences
 from s2gr.sids.new_sids import join_new_sids
 from s2gr.sids.semantic_ids import SemanticIds, read_sids
 from s2gr.sids.trie import build_trie
-from s2gr.walk import GraphWalk
-from s2gr.workspace import Workspace, read_json, write_json
+from s2gr.walk import GraphWalk, WalkCounts
+from s2gr.workspace import Workspace, read_json, read_table, write_json
 
 IntArray = npt.NDArray[np.int64]
+
+# Width of the beam, unless another is asked for.
+BEAM = 20
+
+
+@dataclass(frozen=True)
+class Recommended:
+    """An item that is recommended."""
+
+    item_id: str
+    title: str
+    sid: tuple[int, ...]
+    # Of the model's own ranking (`reasoner.ranking`): a share of one if `fused`, a log-probability if `beam`.
+    score: float
 
 
 @dataclass(frozen=True)
@@ -49,16 +65,25 @@ class Recommender:
     """Ranks by the SID beam alone (``beam``), or by beam, interest vector and walks together (``fused``).
 
     Args:
-        training: the training events, for the walks.
+        counts: of the training events, for the walks.
         fusion: the weights of the sources.
+        titles: of the items; their ids stand in where there are none.
     """
 
     def __init__(
-        self, model: S2GR, sids: SemanticIds, training: Sequences, fusion: Fusion, device: torch.device
+        self,
+        model: S2GR,
+        sids: SemanticIds,
+        counts: WalkCounts,
+        fusion: Fusion,
+        device: torch.device,
+        titles: Sequence[str] | None = None,
     ) -> None:
         self.model = model.to(device).eval()
-        self.sids, self.fusion, self.device = sids, fusion, device
-        self.walk, self.walk_undirected = GraphWalk(training), GraphWalk(training, "undirected")
+        self.sids, self.counts, self.fusion, self.device = sids, counts, fusion, device
+        self.titles = list(titles or sids.item_ids)
+        self.walk = GraphWalk(counts.directed, counts.popularity)
+        self.walk_undirected = GraphWalk(counts.undirected, counts.popularity)
         self.constraint = Constraint.of(build_trie(sids.codes), device)
         self._vectors: Tensor | None = None
 
@@ -165,11 +190,49 @@ class Recommender:
         mask[torch.from_numpy(rows), torch.from_numpy(np.concatenate(exclude).astype(np.int64))] = True
         return mask.to(self.device)
 
+    @cached_property
+    def row_of(self) -> dict[str, int]:
+        """Where an item lies in the catalogue."""
+        return {item_id: row for row, item_id in enumerate(self.item_ids)}
+
+    def recommend(
+        self, history: Sequence[str], k: int = 10, exclude_seen: bool = True, beam: int = BEAM
+    ) -> list[Recommended]:
+        """What comes next after a history.
+
+        Args:
+            history: item ids, oldest first.
+            k: how many items; fewer are found only where the catalogue has no more.
+            exclude_seen: leave out the items of the history.
+            beam: width of the beam, at least ``k``.
+
+        Raises: UserError: the history is empty, or holds an item that is not in the catalogue.
+        """
+        unknown = [item_id for item_id in history if item_id not in self.row_of]
+        if unknown or not history:
+            found = f"{unknown[0]!r}, which is not in the catalogue" if unknown else "no item"
+            raise UserError(f"history: expected ids of items that the model knows, found {found}")
+        rows = np.array([[self.row_of[item_id] for item_id in history]])
+        exclude = [np.unique(rows)] if exclude_seen else None
+        return self.described(self.rank(rows, np.array([rows.size]), k, beam, exclude))[0]
+
+    def described(self, ranking: Ranking) -> list[list[Recommended]]:
+        """The items of each user, best first."""
+        return [
+            [
+                Recommended(self.item_ids[row], self.titles[row], tuple(self.sids.codes[row].tolist()), score)
+                for row, score in zip(items, scores, strict=True)
+                if row >= 0
+            ]
+            for items, scores in zip(ranking.items.tolist(), ranking.scores.tolist(), strict=True)
+        ]
+
     def save(self, folder: Path) -> None:
-        """Write ``model.safetensors`` and ``config.json``."""
+        """Write ``model.safetensors``, ``walks.safetensors`` and ``config.json``."""
         folder.mkdir(parents=True, exist_ok=True)
         tensors = {name: value.contiguous().cpu() for name, value in self.model.state_dict().items()}
         save_file(tensors, folder / "model.safetensors")
+        self.counts.save(folder / "walks.safetensors")
         config = {
             "reasoner": self.model.params.model_dump(),
             "codes_per_level": self.model.code_table.shape[1],
@@ -178,33 +241,47 @@ class Recommender:
         write_json(config, folder / "config.json")
 
     @staticmethod
-    def load(workspace: Workspace, params: Params, with_new: bool = False) -> Recommender:
-        """Read the trained reasoner and what it ranks.
+    def load(source: Workspace | Path | str, params: Params | None = None) -> Recommender:
+        """Read a trained reasoner and what it ranks.
 
         Args:
-            with_new: rank the items of `s2gr assign`, too, behind those of the catalogue. The stages don't: their
-                results must not hang on a file that DVC does not know.
+            source: the path of a published bundle, such as ``models/published/current``: its files are checked against
+                their hashes, and its new items (`s2gr assign`) are ranked, too, in rows behind those of the catalogue.
+                Or a work folder, whose new items are not: its stages must not hang on a file that DVC does not know.
+            params: for device and threads.
 
-        Raises: UserError: if it is missing, or was trained on other semantic IDs than those that lie there now.
+        Raises: UserError: it is missing or damaged, or was trained on other semantic IDs than those that lie there now.
         """
+        published = not isinstance(source, Workspace)
+        # What `current` points to may change while it is read.
+        workspace = source if isinstance(source, Workspace) else Workspace(Path(source).resolve())
+        if published:
+            verified(workspace.root)
         folder = workspace.reasoner
         if not (folder / "config.json").exists():
             raise UserError(f"{folder} holds no model: run `make pipeline`, `dvc repro` or `s2gr run` first")
-        config, tensors = read_json(folder / "config.json"), load_file(folder / "model.safetensors")
-        sequences = load_sequences(workspace.events, workspace.items)
-        sids = read_sids(workspace.sids, sequences.item_ids)
+        try:
+            config, tensors = read_json(folder / "config.json"), load_file(folder / "model.safetensors")
+            counts = WalkCounts.load(folder / "walks.safetensors")
+        except (SafetensorError, OSError, ValueError, KeyError) as error:
+            raise UserError(
+                f"{folder} is damaged or of another version ({' '.join(str(error).split())}); "
+                "run the stage `reasoner` again"
+            ) from error
+        items = read_table(workspace.items, ["item_id", "title"])
+        titles = items["title"].to_pylist()
+        sids = read_sids(workspace.sids, items["item_id"].to_pylist())
         if not np.array_equal(sids.codes, tensors["codes"].numpy()):
             raise UserError(f"{folder} was trained on other semantic IDs than {workspace.sids}; run `dvc repro`")
         known = (tensors["centres"], tensors["cluster"], tensors.get("content"))
         catalogue = Catalogue(tensors["codes"], config["codes_per_level"], *known)
         model = S2GR(Reasoner.model_validate(config["reasoner"]), catalogue)
         model.load_state_dict(tensors)
-        training = sequences.training()
-        if with_new:
+        if published:
             sids, new = join_new_sids(sids, workspace)
             if new is not None:
                 model.add_items(torch.from_numpy(new.sids.codes), torch.from_numpy(new.content))
                 # The walks give them nothing: nobody has met them.
-                training = replace(training, item_ids=sids.item_ids)
-        recommender = Recommender(model, sids, training, Fusion.of(config["fusion"]), prepare_torch(params.runtime))
-        return recommender.frozen()
+                counts, titles = counts.with_items(len(sids.item_ids)), titles + new.titles
+        device = prepare_torch(params.runtime if params else Runtime())
+        return Recommender(model, sids, counts, Fusion.of(config["fusion"]), device, titles).frozen()

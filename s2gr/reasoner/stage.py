@@ -36,6 +36,7 @@ from s2gr.sequences import load_sequences
 from s2gr.sids.trie import read_sids
 from s2gr.stage import Metrics
 from s2gr.training import Plan, Row, fit, parameter_groups, warmup_cosine, write_curve
+from s2gr.walk import WalkCounts
 from s2gr.workspace import Workspace
 
 # Beam and batch of the validation after each epoch.
@@ -58,7 +59,7 @@ def run(params: Params, inputs: Workspace, outputs: Workspace) -> Metrics:
     objective = Objective(S2GR(section, catalogue), section)
     cases = build_cases(sequences, "validation", section.history).sample(section.validation_users, params.runtime.seed)
 
-    recommender = Recommender(objective.model, sids, training, Fusion(), fabric.device)
+    recommender = Recommender(objective.model, sids, WalkCounts.of(training), Fusion(), fabric.device)
 
     plan = Plan(
         description="reasoner",

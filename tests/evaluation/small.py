@@ -17,6 +17,7 @@ from s2gr.reasoner.model import S2GR, Catalogue
 from s2gr.reasoner.recommender import Recommender
 from s2gr.sequences import TEST, TRAIN, VALIDATION, Sequences, load_sequences
 from s2gr.sids.trie import SemanticIds
+from s2gr.walk import WalkCounts
 from s2gr.workspace import Workspace, write_table
 
 # Of a log of item numbers.
@@ -85,6 +86,6 @@ def untrained(workspace: Workspace, **settings: Any) -> Recommender:
     model = S2GR(params, Catalogue(torch.from_numpy(codes), CODES, centres, clusters))
     fusion = Fusion(Weights(0.2, 0.3, 0.4, 0.1), Weights(0.1, 0.6, 0.3, 0.0))
     sids = SemanticIds(sequences.item_ids, codes)
-    recommender = Recommender(model, sids, sequences.training(), fusion, torch.device("cpu"))
+    recommender = Recommender(model, sids, WalkCounts.of(sequences), fusion, torch.device("cpu"))
     recommender.save(workspace.reasoner)
     return recommender

@@ -33,7 +33,7 @@ def learned_from(workspace: Workspace) -> list[object]:
     pairs = count_pairs(workspace.events, workspace.items, Cooccurrence(), Runtime(), workspace.state)
     sequences = load_sequences(workspace.events, workspace.items)
     histories, lengths = np.arange(ITEMS)[:, None], np.ones(ITEMS, np.int64)
-    scorers = (GraphWalk(sequences), GraphWalk(sequences, "undirected"), ItemKNN(sequences))
+    scorers = (GraphWalk.of(sequences), GraphWalk.of(sequences, "undirected"), ItemKNN(sequences))
     batches = packed_batches(sequences.training(), 5, 32, 0)
     return [
         pairs.to_pydict(),

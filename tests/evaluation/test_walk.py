@@ -44,7 +44,7 @@ def test_walk_equals_its_definition(
     logs: list[list[int]], histories: list[list[int]], kind: Kind, weights: WalkWeights
 ) -> None:
     padded = np.array([history + [-1] * (6 - len(history)) for history in histories])
-    found = GraphWalk(sequences_of(logs), kind, weights).scores(padded, np.array([len(each) for each in histories]))
+    found = GraphWalk.of(sequences_of(logs), kind, weights).scores(padded, np.array([len(each) for each in histories]))
     assert found.dtype == np.float32
     for row, history in zip(found, histories, strict=True):
         assert row == pytest.approx(slow_scores(logs, kind, history, weights), abs=2e-6)
@@ -61,20 +61,20 @@ def test_validation_and_test_items_do_not_reach_the_walk(kind: Kind) -> None:
     other = [[0, 1, 2, 5, 0], [2, 1, 3, 3], [0, 1]]
     histories, lengths = np.array([[0, 1, 2]]), np.array([3])
     assert np.array_equal(
-        GraphWalk(sequences_of(logs), kind).scores(histories, lengths),
-        GraphWalk(sequences_of(other), kind).scores(histories, lengths),
+        GraphWalk.of(sequences_of(logs), kind).scores(histories, lengths),
+        GraphWalk.of(sequences_of(other), kind).scores(histories, lengths),
     )
-    assert (GraphWalk(sequences_of(logs), kind).counts != GraphWalk(sequences_of(other), kind).counts).nnz == 0
+    assert (GraphWalk.of(sequences_of(logs), kind).counts != GraphWalk.of(sequences_of(other), kind).counts).nnz == 0
 
 
 def test_users_are_not_joined_end_to_end() -> None:
-    counts = GraphWalk(sequences_of([[0, 1], [2, 3]])).counts.toarray()
+    counts = GraphWalk.of(sequences_of([[0, 1], [2, 3]])).counts.toarray()
     assert counts[1, 2] == 0
     assert counts[0, 1] == counts[2, 3] == 1
 
 
 def test_batching_and_padding_do_not_change_the_scores() -> None:
-    walk = GraphWalk(sequences_of([[0, 1, 2, 3, 4, 5], [5, 4, 3, 2, 1]]), "undirected")
+    walk = GraphWalk.of(sequences_of([[0, 1, 2, 3, 4, 5], [5, 4, 3, 2, 1]]), "undirected")
     histories = np.array([[0, 1, -1], [2, 3, 4]])
     together = walk.scores(histories, np.array([2, 3]))
     assert np.array_equal(together[:1], walk.scores(np.array([[0, 1]]), np.array([2])))
@@ -103,7 +103,7 @@ def test_directed_walk_reproduces_its_known_figures_on_beauty() -> None:
     split = np.zeros(len(items), np.uint8)
     split[offsets[1:] - 2], split[offsets[1:] - 1] = VALIDATION, TEST
     sequences = Sequences(users.dictionary.to_pylist(), offsets, items, split, catalogue.to_pylist())
-    ranked = rank_scorer(GraphWalk(sequences), build_cases(sequences, "test", 20), 10)
+    ranked = rank_scorer(GraphWalk.of(sequences), build_cases(sequences, "test", 20), 10)
     found = summarise(ranked.ranks[""], [5, 10])
     known = {"recall@5": 0.0538, "ndcg@5": 0.0397, "recall@10": 0.0735, "ndcg@10": 0.0460}
     assert {name: found[name] for name in known} == pytest.approx(known, abs=6e-4)

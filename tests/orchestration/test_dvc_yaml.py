@@ -19,8 +19,8 @@ from s2gr.params import Params
 from s2gr.stage import STAGES
 
 ROOT = PROJECT.root
-# Sections that are no stage: shared settings, where raw logs come from, and what a check reads.
-SHARED_SECTIONS = {"runtime", "source", "drift"}
+# Sections that are no stage: shared settings, where raw logs come from, what a check reads, and what is published.
+SHARED_SECTIONS = {"runtime", "source", "drift", "publish"}
 
 
 def imports(file: Path) -> Iterator[str]:

@@ -15,6 +15,7 @@ from s2gr.reasoner.model import S2GR
 from s2gr.reasoner.recommender import Recommender
 from s2gr.sequences import Sequences
 from s2gr.sids.trie import SemanticIds
+from s2gr.walk import WalkCounts
 from s2gr.workspace import Workspace, write_table
 
 HISTORIES = np.array([[3, 1, 4, -1, -1, -1, -1, -1], [1, 5, 9, 2, 6, 5, 3, 5], [7, -1, -1, -1, -1, -1, -1, -1]])
@@ -31,7 +32,7 @@ def recommender(model: S2GR, codes: np.ndarray) -> Recommender:
     item_ids = [f"i{item:02}" for item in range(30)]
     users = [f"u{user}" for user in range(10)]
     training = Sequences(users, offsets, items, np.zeros(len(items), np.uint8), item_ids)
-    return Recommender(model, SemanticIds(item_ids, codes), training, FUSION, torch.device("cpu"))
+    return Recommender(model, SemanticIds(item_ids, codes), WalkCounts.of(training), FUSION, torch.device("cpu"))
 
 
 def test_beam_ranking_is_the_beam(recommender: Recommender) -> None:
@@ -91,7 +92,8 @@ def write_inputs(workspace: Workspace, recommender: Recommender) -> None:
     sids = recommender.sids
     columns = {f"code_{level + 1}": sids.codes[:, level].astype(np.int32) for level in range(3)}
     write_table(pa.table({"item_id": sids.item_ids, **columns}), workspace.sids)
-    write_table(pa.table({"item_id": sids.item_ids}), workspace.items)
+    titles = [f"Title of {item}" for item in sids.item_ids]
+    write_table(pa.table({"item_id": sids.item_ids, "title": titles}), workspace.items)
     rows = {"user_id": ["u"] * 30, "item_id": sids.item_ids, "position": range(30), "split": ["train"] * 30}
     write_table(pa.table({**rows, "position": list(range(30))}), workspace.events)
 

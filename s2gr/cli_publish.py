@@ -1,0 +1,56 @@
+"""``s2gr publish``, ``s2gr versions``, ``s2gr rollback``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from s2gr.cli_common import AsJson, ParamsFiles, Workdir, one_line_errors, params_of, stdout
+
+app = typer.Typer()
+
+
+@app.command()
+def publish(
+    force: Annotated[bool, typer.Option("--force", help="Publish what was gone back from, too.")] = False,
+    params: ParamsFiles = None,
+    workdir: Workdir = Path(),
+) -> None:
+    """Publish the evaluated model as a version of its own in models/published, and serve it."""
+    with one_line_errors("interrupted; what was served is still served"):
+        from s2gr.publish.publishing import publish as publish_artefacts
+        from s2gr.publish.shown import told
+        from s2gr.workspace import Workspace
+
+        workspace = Workspace(workdir)
+        typer.echo(told(publish_artefacts(workspace, params_of(workspace, params), force=force)))
+
+
+@app.command()
+def versions(as_json: AsJson = False, workdir: Workdir = Path()) -> None:
+    """List the published versions and which one is served."""
+    with one_line_errors():
+        from s2gr.publish.shown import print_versions, versions_as_json
+        from s2gr.workspace import Workspace
+
+        published = Workspace(workdir).published
+        if as_json:
+            typer.echo(versions_as_json(published))
+        else:
+            print_versions(published, stdout())
+
+
+@app.command()
+def rollback(
+    version: Annotated[str | None, typer.Argument(help="Default: the newest before the one that is served.")] = None,
+    workdir: Workdir = Path(),
+) -> None:
+    """Serve an earlier version again, or any that `s2gr versions` lists."""
+    with one_line_errors("interrupted; what was served is still served"):
+        from s2gr.publish.versions import rollback as go_back
+        from s2gr.workspace import Workspace
+
+        served = go_back(Workspace(workdir).published, version)
+        typer.echo(f"serving {served.version}; what was served before is withdrawn until `s2gr publish --force`")

@@ -1,0 +1,140 @@
+"""From a work folder's artefacts to the version that is served: assembled aside, tried, and then switched to."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from s2gr.console import log
+from s2gr.errors import UserError
+from s2gr.manifest import Manifest, content_hash, hash_files, verified
+from s2gr.params import Params
+from s2gr.publish.bundle import assemble
+from s2gr.publish.provenance import provenance
+from s2gr.publish.versions import (
+    STAGING,
+    current_version,
+    locked,
+    new_version,
+    prune,
+    switch,
+    sync,
+    withdrawn,
+)
+from s2gr.reasoner.recommender import Recommender
+from s2gr.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a gate says of a challenger."""
+
+    passed: bool
+    # One line: why.
+    told: str
+    figures: Mapping[str, Any] = field(default_factory=dict)
+
+
+# Compares the challenger with the champion, both laid out as a work folder is; the champion is a whole bundle.
+Gate = Callable[[Workspace, Workspace], Verdict]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of :func:`publish`.
+
+    ``unchanged``: the current version holds the same already. ``withdrawn``: somebody has gone back from a version with
+    the same content. ``rejected``: by the gate.
+    """
+
+    kind: Literal["published", "unchanged", "withdrawn", "rejected"]
+    # What is served now.
+    current: str
+    verdict: Verdict | None = None
+    removed: tuple[str, ...] = ()
+
+
+def publish(workspace: Workspace, params: Params, gate: Gate | None = None, force: bool = False) -> Outcome:
+    """Publish the evaluated artefacts of ``workspace`` in ``models/published`` there, and serve them.
+
+    A process that is killed leaves the old version or the new one being served, never anything between.
+
+    Args:
+        params: what the artefacts were made with.
+        gate: asked if a whole version is served already; the first one needs no comparison.
+        force: publish what somebody has gone back from, too.
+
+    Raises: UserError: a stage has not run, or the artefacts don't fit one another.
+    """
+    with locked(workspace.published), _staging(workspace.published) as folder:
+        names = assemble(workspace, params, folder)
+        facts = provenance(workspace, params)
+        return _admit(workspace.published, folder, names, facts, params.publish.keep, gate, force)
+
+
+def _admit(
+    published: Path,
+    folder: Path,
+    names: list[str],
+    facts: Mapping[str, Any],
+    keep: int,
+    gate: Gate | None,
+    force: bool,
+) -> Outcome:
+    """Make the staged ``folder`` the current version, unless it is that already or is refused."""
+    champion = _champion(published)
+    files = hash_files(folder, names)
+    content = content_hash(files)
+    verdict = None
+    if champion:
+        if champion.content == content:
+            return Outcome("unchanged", champion.version)
+        if content in withdrawn(published) and not force:
+            return Outcome("withdrawn", champion.version)
+        verdict = gate(Workspace(folder), Workspace(published / champion.version)) if gate else None
+        if verdict and not verdict.passed:
+            return Outcome("rejected", champion.version, verdict)
+    version = new_version(published, content)
+    more = {"previous": champion.version if champion else None, "gate": asdict(verdict) if verdict else None}
+    Manifest(version, files, {**facts, **more}).write(folder)
+    # What can't be loaded, or can't recommend, is not served.
+    recommender = Recommender.load(folder)
+    recommender.recommend(recommender.item_ids[:1], k=1)
+    for path in (folder, *folder.rglob("*")):
+        sync(path)
+    os.rename(folder, published / version)
+    switch(published, version)
+    return Outcome("published", version, verdict, tuple(prune(published, keep)))
+
+
+def _champion(published: Path) -> Manifest | None:
+    """Of the version that is served, if it is whole."""
+    version = current_version(published)
+    try:
+        return verified(published / version) if version else None
+    except UserError as error:
+        log.warning("the version that is served is no champion: %s", error)
+        return None
+
+
+@contextmanager
+def _staging(published: Path) -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix=f"{STAGING}-{os.getpid()}-", dir=published))
+    # Readable by all who may read the artefacts: mkdtemp makes it for its owner alone.
+    folder.chmod(0o777 & ~_umask())
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

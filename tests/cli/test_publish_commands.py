@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from typer.testing import CliRunner, Result
+
+from s2gr.publish.versions import current_version, version_names
+from s2gr.workspace import Workspace
+
+
+def ask(workspace: Workspace, command: str, *arguments: str) -> Result:
+    from s2gr.cli import app
+
+    return CliRunner().invoke(app, [command, *arguments, "--workdir", str(workspace.root)])
+
+
+def published(workspace: Workspace, *arguments: str) -> str:
+    result = ask(workspace, "publish", *arguments)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_publish_versions_and_rollback_tell_what_is_served(finished: Workspace, tmp_path: Path) -> None:
+    assert "which is served now" in published(finished)
+    (first,) = version_names(finished.published)
+    assert f"unchanged: {first}" in published(finished)
+    overlay = tmp_path / "more.yaml"
+    overlay.write_text("evaluation: {bootstrap: 111}\n", encoding="utf-8")
+    more = ["--params", str(finished.params), "--params", str(overlay)]
+    published(finished, *more)
+    second = version_names(finished.published)[-1]
+
+    told = json.loads(ask(finished, "versions", "--json").stdout)
+    assert [(each["version"], each["current"]) for each in told] == [(second, True), (first, False)]
+    assert told[0]["training"]["events"] > 0
+    table = ask(finished, "versions").stdout
+    assert f"▶ │ {second}" in table
+    assert f"{told[0]['metrics']['ndcg@10_all']['s2gr']:.4f}" in table
+
+    assert f"serving {first}; what was served before is withdrawn" in ask(finished, "rollback").stdout
+    assert current_version(finished.published) == first
+    assert "somebody went back" in published(finished, *more)
+    assert current_version(finished.published) == first
+    ask(finished, "rollback", second)
+    assert current_version(finished.published) == second
+
+
+def test_a_damaged_version_is_listed_as_such(finished: Workspace) -> None:
+    published(finished)
+    (finished.published / "current/manifest.json").write_text("{", encoding="utf-8")
+    assert "damaged" in ask(finished, "versions").stdout
+    assert "damaged" in json.loads(ask(finished, "versions", "--json").stdout)[0]
+
+
+def test_errors_are_one_line(tmp_path: Path) -> None:
+    for command, message in (
+        ("publish", "data/items.parquet is missing: run the stages first"),
+        ("versions", "nothing is published in"),
+        ("rollback", "nothing is published in"),
+    ):
+        result = ask(Workspace(tmp_path), command)
+        assert result.exit_code == 2
+        assert message in result.stderr
+        assert len(result.stderr.strip().splitlines()) == 1
