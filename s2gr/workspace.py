@@ -174,8 +174,9 @@ def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
     Raises: UserError: if it is missing, damaged, or lacks one of ``columns``.
     """
     readable_artefact(path, columns or [])
-    with _whole(path):
-        table = pq.read_table(path, memory_map=True)
+    # Not `pq.read_table`, which imports pandas for what it does beyond this.
+    with _whole(path), pq.ParquetFile(path, memory_map=True) as file:
+        table = file.read(columns)
     return table.select(columns) if columns else table
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -107,7 +107,7 @@ class Recommender:
             histories: int ``[B, H]``, oldest first, −1 behind the end; the last ``reasoner.history`` items are read.
             lengths: ``[B]``, at least 1 each.
             beam: width of the beam.
-            exclude: for each user the items that are not to be found.
+            exclude: for each user the items that are not to be found, which may be none.
         """
         return self.rankings_under([exclude], histories, lengths, k, beam)[0]
 
@@ -136,14 +136,10 @@ class Recommender:
             evidence = self.evidence(memory, beams[0], histories, lengths, walks)
             for rankings, best, excluded in zip(found, beams, masks, strict=True):
                 evidence = replace(evidence, sid=beam_probabilities(best, len(self.item_ids)))
-                scores = evidence.fused(self.fusion.everything if excluded is None else self.fusion.unseen)
-                interest = evidence.interest
+                fused, interest = self._fused(evidence, histories, lengths, excluded), evidence.interest
                 if excluded is not None:
-                    scores.masked_fill_(excluded, -torch.inf)
                     interest = interest.masked_fill(excluded, -torch.inf)
-                elif self.fusion.repeats != 1:
-                    scores.mul_(torch.where(self.met(histories, lengths), self.fusion.repeats, 1.0))
-                for name, of_all in (("fused", scores), ("interest", interest)):
+                for name, of_all in (("fused", fused), ("interest", interest)):
                     values, items = top_items(of_all, k)
                     rankings[name] = Ranking(items.cpu().numpy(), values.cpu().numpy())
         return found
@@ -179,6 +175,25 @@ class Recommender:
         steps = (as_distribution(scores).to(self.device) for scores in (walks.directed, walks.undirected))
         return Evidence(beam_probabilities(beam, len(self.item_ids)), interest.float().softmax(-1), *steps)
 
+    def _fused(self, evidence: Evidence, histories: IntArray, lengths: IntArray, excluded: Tensor | None) -> Tensor:
+        """Scores ``[B, items]``: with the weights for unseen items where nothing of the history may come up."""
+        met = self.met(histories, lengths)
+        if excluded is None:
+            return self._with_repeats(evidence, met)
+        anew = ~(met & ~excluded).any(1)
+        if anew.all():
+            scores = evidence.fused(self.fusion.unseen)
+        elif not anew.any():
+            scores = self._with_repeats(evidence, met)
+        else:
+            unseen = evidence.fused(self.fusion.unseen)
+            scores = torch.where(anew[:, None], unseen, self._with_repeats(evidence, met))
+        return scores.masked_fill_(excluded, -torch.inf)
+
+    def _with_repeats(self, evidence: Evidence, met: Tensor) -> Tensor:
+        scores = evidence.fused(self.fusion.everything)
+        return scores if self.fusion.repeats == 1 else scores.mul_(torch.where(met, self.fusion.repeats, 1.0))
+
     def met(self, histories: IntArray, lengths: IntArray) -> Tensor:
         """Bool ``[B, items]``: whether the item is in the history."""
         return self.excluded([history[:length] for history, length in zip(histories, lengths, strict=True)])
@@ -196,14 +211,22 @@ class Recommender:
         return {item_id: row for row, item_id in enumerate(self.item_ids)}
 
     def recommend(
-        self, history: Sequence[str], k: int = 10, exclude_seen: bool = True, beam: int = BEAM
+        self,
+        history: Sequence[str],
+        k: int = 10,
+        exclude_seen: bool = True,
+        allow: Iterable[str] | None = None,
+        deny: Iterable[str] = (),
+        beam: int = BEAM,
     ) -> list[Recommended]:
         """What comes next after a history.
 
         Args:
             history: item ids, oldest first.
-            k: how many items; fewer are found only where the catalogue has no more.
+            k: how many items; fewer are found only where there are no more.
             exclude_seen: leave out the items of the history.
+            allow: nothing but these items, if it is given.
+            deny: none of these items.
             beam: width of the beam, at least ``k``.
 
         Raises: UserError: the history is empty, or holds an item that is not in the catalogue.
@@ -213,8 +236,23 @@ class Recommender:
             found = f"{unknown[0]!r}, which is not in the catalogue" if unknown else "no item"
             raise UserError(f"history: expected ids of items that the model knows, found {found}")
         rows = np.array([[self.row_of[item_id] for item_id in history]])
-        exclude = [np.unique(rows)] if exclude_seen else None
-        return self.described(self.rank(rows, np.array([rows.size]), k, beam, exclude))[0]
+        exclude = self.hidden(allow, [*deny, *(history if exclude_seen else ())])
+        return self.described(self.rank(rows, np.array([rows.size]), k, beam, [exclude]))[0]
+
+    def hidden(self, allow: Iterable[str] | None, deny: Iterable[str]) -> IntArray:
+        """The rows of the items that are not to come up; ids that nothing has are passed over."""
+        rows = self.rows(deny)
+        if allow is None:
+            return rows
+        closed = np.ones(len(self.item_ids), dtype=bool)
+        closed[self.rows(allow)] = False
+        closed[rows] = True
+        return np.flatnonzero(closed)
+
+    def rows(self, item_ids: Iterable[str]) -> IntArray:
+        """Of those ids that are in the catalogue."""
+        found = [row for item_id in item_ids if (row := self.row_of.get(item_id)) is not None]
+        return np.unique(np.array(found, dtype=np.int64))
 
     def described(self, ranking: Ranking) -> list[list[Recommended]]:
         """The items of each user, best first."""

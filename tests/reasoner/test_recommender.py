@@ -82,6 +82,33 @@ def test_what_the_user_has_met_counts_by_the_factor_for_repeats(recommender: Rec
         assert after == pytest.approx({item: score * (factor if item in met else 1) for item, score in before.items()})
 
 
+def test_each_user_of_a_batch_has_a_filter_of_their_own(recommender: Recommender) -> None:
+    recommender.fusion = Fusion(FUSION.everything, FUSION.unseen, 0.25)
+    met = [row[:length] for row, length in zip(HISTORIES, LENGTHS, strict=True)]
+    nothing = np.array([], dtype=np.int64)
+    # All of the history, nothing, something else: the weights for unseen items are for the first alone.
+    filters = [met[0], nothing, np.array([9])]
+    together = recommender.rank(HISTORIES, LENGTHS, k=8, beam=20, exclude=filters)
+    unseen = recommender.rank(HISTORIES, LENGTHS, k=8, beam=20, exclude=met)
+    everything = recommender.rank(HISTORIES, LENGTHS, k=30, beam=30)
+    assert together.items[0].tolist() == unseen.items[0].tolist()
+    wide = recommender.rank(HISTORIES, LENGTHS, k=30, beam=30, exclude=filters)
+    assert wide.items[1].tolist() == everything.items[1].tolist()
+    assert wide.items[2][:29].tolist() == [item for item in everything.items[2] if item != 9]
+
+
+def test_recommend_allows_and_denies_by_id(recommender: Recommender) -> None:
+    history = ["i03", "i01"]
+    plain = [item.item_id for item in recommender.recommend(history, k=30)]
+    assert set(plain) == set(recommender.item_ids) - set(history)
+    assert len(recommender.recommend(history, k=30, exclude_seen=False)) == 30
+    denied = recommender.recommend(history, k=5, deny=[*plain[:2], "of another shop"])
+    assert not {item.item_id for item in denied} & {*plain[:2], *history}
+    allowed = recommender.recommend(history, k=5, allow=[*plain[10:13], "i03"], deny=plain[10:11])
+    assert {item.item_id for item in allowed} == set(plain[11:13])
+    assert recommender.recommend(history, k=5, allow=[]) == []
+
+
 def test_a_list_ends_early_when_the_catalogue_does(recommender: Recommender) -> None:
     exclude = [np.arange(27)] * 3
     for ranked in recommender.rankings(HISTORIES, LENGTHS, k=10, beam=20, exclude=exclude).values():
