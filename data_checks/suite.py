@@ -7,7 +7,7 @@ aggregate made of a whole log (invariants that no single row shows). Great Expec
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FACTS = "facts"
+
+# The column that numbers rows of facts.
+_ROW = "s2gr_row"
 
 # So many offending values are shown.
 _EXAMPLES = 5
@@ -63,22 +66,10 @@ def unique(name: str, severity: Severity, why: str, batch: str, column: str) -> 
 
 
 def validate(rules: Sequence[Rule], batches: Mapping[str, pd.DataFrame]) -> list[CheckResult]:
-    """Hold ``rules`` against their batches, in their order, with an ephemeral Great Expectations context."""
-    os.environ["GX_ANALYTICS_ENABLED"] = "false"
-    import great_expectations as gx
-    from great_expectations.data_context.types.base import ProgressBarsConfig
-
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = ProgressBarsConfig(globally=False)
-    source = context.data_sources.add_pandas("workspace")
+    """Hold ``rules`` against their batches, in their order."""
     results: dict[str, CheckResult] = {}
     for name, frame in batches.items():
-        mine = {entry.check.name: entry for entry in rules if entry.batch == name}
-        suite = gx.ExpectationSuite(name=name, expectations=[_expectation(gx, entry) for entry in mine.values()])
-        whole = source.add_dataframe_asset(name).add_batch_definition_whole_dataframe("whole")
-        validated: Any = whole.get_batch({"dataframe": frame}).validate(suite)
-        for found in validated.results:
-            entry = mine[found.expectation_config.meta["check"]]
+        for entry, found in _held([entry for entry in rules if entry.batch == name], frame):
             metadata: Metadata = {
                 "observed": _observed(found, entry, frame),
                 "expected": _expected(entry),
@@ -91,6 +82,43 @@ def validate(rules: Sequence[Rule], batches: Mapping[str, pd.DataFrame]) -> list
             known = entry.batch != FACTS or bool(frame[entry.arguments["column"]].notna().all())
             results[entry.check.name] = outcome(entry.check, bool(found.success) and known, **metadata)
     return [results[entry.check.name] for entry in rules]
+
+
+def failing_rows(rules: Sequence[Rule], rows: Sequence[Mapping[str, Any]]) -> list[list[Check]]:
+    """Hold ``rules`` against many things of one kind at once, one row of facts a thing.
+
+    A fact that is None is not held.
+
+    Returns: of each row the checks that it fails, in the order of the rules.
+    """
+    import pandas as pd
+
+    failing: list[list[Check]] = [[] for _ in rows]
+    if rows:
+        frame = pd.DataFrame([dict(row) for row in rows]).assign(**{_ROW: range(len(rows))})
+        for entry, found in _held(rules, frame):
+            for unexpected in found.result["unexpected_index_list"] or ():
+                failing[unexpected[_ROW]].append(entry.check)
+    return failing
+
+
+def _held(rules: Sequence[Rule], frame: pd.DataFrame) -> Iterator[tuple[Rule, Any]]:
+    """Each rule with what Great Expectations found of it in ``frame``, in an ephemeral context."""
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    import great_expectations as gx
+    from great_expectations.data_context.types.base import ProgressBarsConfig
+
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    source = context.data_sources.add_pandas("workspace")
+    suite = gx.ExpectationSuite(name="suite", expectations=[_expectation(gx, entry) for entry in rules])
+    whole = source.add_dataframe_asset("frame").add_batch_definition_whole_dataframe("whole")
+    wanted: dict[str, Any] = {"result_format": "SUMMARY"}
+    if _ROW in frame.columns:
+        wanted = {"result_format": "COMPLETE", "unexpected_index_column_names": [_ROW]}
+    validated: Any = whole.get_batch({"dataframe": frame}).validate(suite, result_format=wanted)
+    by_name = {found.expectation_config.meta["check"]: found for found in validated.results}
+    yield from ((entry, by_name[entry.check.name]) for entry in rules)
 
 
 def unmeasured(rules: Sequence[Rule], reason: str) -> list[CheckResult]:

@@ -21,8 +21,8 @@ import yaml
 # As in .dvcignore.
 _NO_SOURCE = {".pyc", ".pyo", ".pyd"}
 _VARIABLE = re.compile(r"\$\{([^}]+)\}")
-# Dependencies below this folder are code, all others data.
-PACKAGE = "s2gr"
+# Dependencies below these folders are code, all others data.
+PACKAGES = ("s2gr", "data_checks")
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class Project:
         deps, outs = (_paths(entry.get(key, ()), variables) for key in ("deps", "outs"))
         metrics = _paths(entry.get("metrics", ()), variables)
         meta = entry.get("meta", {})
-        is_code = [Path(dep).parts[0] == PACKAGE for dep in deps]
+        is_code = [Path(dep).parts[0] in PACKAGES for dep in deps]
         return Stage(
             name=name,
             command=_fill(entry["cmd"], variables),

@@ -20,7 +20,13 @@ PACKAGE = Path(__file__).parent
 
 # Everything a stage writes, below the workspace.
 OUTPUTS = {
-    "events": ("data/events.parquet", "data/items.parquet", "data/quarantine.parquet", "reports/events.json"),
+    "events": (
+        "data/events.parquet",
+        "data/items.parquet",
+        "data/quarantine.parquet",
+        "data/batches.parquet",
+        "reports/events.json",
+    ),
     "content": ("data/content.parquet", "models/content", "reports/content.json"),
     "cooccurrence": ("data/cooccurrence.parquet", "data/aligned.parquet", "reports/cooccurrence.json"),
     "codebook": ("models/codebook", "reports/codebook_curve.csv", "reports/codebook.json"),
@@ -49,6 +55,8 @@ _FRONT_END = {
     "recommend.py",
     "summary.py",
 }
+# The verdict on landed files, which the stage `events` asks for.
+_BATCH_SUITE = tuple(PACKAGE.with_name("data_checks") / name for name in ("batches.py", "result.py", "suite.py"))
 # Decides how fast a stage computes, not what.
 _WITHOUT_EFFECT = {"memory_gb"}
 
@@ -139,6 +147,8 @@ def _code_hash(folders: Iterable[str]) -> str:
     digest = hashlib.sha256()
     for path in files:
         digest.update(f"{path.relative_to(PACKAGE)} {_hash(path)}\n".encode())
+    for path in _BATCH_SUITE:
+        digest.update(f"{path.name} {_hash(path)}\n".encode())
     return digest.hexdigest()
 
 

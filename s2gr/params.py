@@ -57,6 +57,8 @@ class ItemColumns(Section):
     item: str = "item_id"
     title: str | None = "title"
     text: list[str] = Field(default=["title", "text"], min_length=1)
+    # Where a file has this column, it says when a row was written: of two rows of one item the newer one counts.
+    updated: str | None = "updated"
 
 
 class Source(Section):
@@ -64,7 +66,8 @@ class Source(Section):
 
     kind: Literal["movielens-100k", "files"] = "movielens-100k"
     path: Path = Path("data/landing")
-    # File names below `path`, for kind `files`: Parquet, CSV or JSONL. None: the only file that fits.
+    # For kind `files`: a name or a pattern below `path`, which Parquet, CSV and JSONL files are meant. None: every file
+    # whose columns fit.
     interactions: str | None = None
     items: str | None = None
     interaction_columns: EventColumns = EventColumns()
@@ -96,7 +99,7 @@ class Events(Section):
     # `held_out` of all events for test, as many before them for validation, whoever's they are.
     split: Literal["leave-one-out", "temporal"] = "leave-one-out"
     held_out: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.1
-    # A larger share of rejected rows refuses the whole log.
+    # A larger share of rejected rows refuses the whole file.
     max_rejected: Fraction = 0.1
 
 

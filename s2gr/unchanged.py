@@ -16,6 +16,8 @@ from s2gr.errors import UserError
 from s2gr.params import Params, load_params
 
 PACKAGE = Path(__file__).parent
+# The stage `events` asks it for a verdict on every landed file.
+CHECKS = PACKAGE.with_name("data_checks")
 
 
 def watch(sections: Sequence[str], files: Sequence[Path], params: Params) -> Callable[[], None]:
@@ -26,10 +28,12 @@ def watch(sections: Sequence[str], files: Sequence[Path], params: Params) -> Cal
         files: the parameter files, as given to :func:`load_params`.
         params: what they held when the stage began.
     """
-    before = {path: _digest(path) for path in PACKAGE.rglob("*") if path.suffix in {".py", ".sql"}}
+    folders = (PACKAGE, CHECKS)
+    sources = (path for folder in folders for path in folder.rglob("*"))
+    before = {path: _digest(path) for path in sources if path.suffix in {".py", ".sql"}}
 
     def verify() -> None:
-        changed = [path for path in _used() if before.get(path) != _digest(path)]
+        changed = [path for path in _used(*folders) if before.get(path) != _digest(path)]
         if changed:
             raise UserError(
                 f"{changed[0].relative_to(PACKAGE.parent)} changed while the stage ran, so its result would be "
@@ -48,14 +52,14 @@ def watch(sections: Sequence[str], files: Sequence[Path], params: Params) -> Cal
 
 def code_in_use() -> str:
     """A digest of the package's modules that this process has imported."""
-    return hashlib.sha256("".join(f"{path} {_digest(path)}\n" for path in _used()).encode()).hexdigest()
+    return hashlib.sha256("".join(f"{path} {_digest(path)}\n" for path in _used(PACKAGE)).encode()).hexdigest()
 
 
-def _used() -> list[Path]:
-    """The package's modules that this process has imported, and the SQL beside them."""
+def _used(*packages: Path) -> list[Path]:
+    """The modules of the packages that this process has imported, and the SQL beside them."""
     modules = {Path(file) for module in list(sys.modules.values()) if (file := getattr(module, "__file__", None))}
-    inside = {path for path in modules if PACKAGE in path.parents}
-    folders = {path.parent for path in inside} - {PACKAGE}
+    inside = {path for path in modules if any(package in path.parents for package in packages)}
+    folders = {path.parent for path in inside} - set(packages)
     return sorted(inside | {path for folder in folders for path in folder.glob("*.sql")})
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,11 @@ class Workspace:
     @property
     def quarantine(self) -> Path:
         return self.root / "data/quarantine.parquet"
+
+    @property
+    def batches(self) -> Path:
+        """What became of every landed file."""
+        return self.root / "data/batches.parquet"
 
     @property
     def content(self) -> Path:
@@ -98,18 +104,41 @@ class Workspace:
         """A workspace to write into; its files move to this one when the block ends without an error.
 
         A run that dies leaves the outputs as they were; its staging folder is swept by the next run.
+
+        Raises: UserError: another process is at this stage in this folder.
         """
         staging_parent = self.state / "staging"
         staging_parent.mkdir(parents=True, exist_ok=True)
         sweep(staging_parent, stage)
-        staging = Path(tempfile.mkdtemp(prefix=f"{stage}-{os.getpid()}-", dir=staging_parent))
-        try:
-            yield Workspace(staging)
-            # Under DDP every process runs the stage; the first one's files are the result.
-            for source in _outputs(staging, stage) if os.environ.get("LOCAL_RANK", "0") == "0" else ():
-                _replace(source, self.root / source.relative_to(staging))
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
+        # Under DDP every process runs the stage; the first one's files are the result.
+        first = os.environ.get("LOCAL_RANK", "0") == "0"
+        with self._alone(stage) if first else nullcontext():
+            staging = Path(tempfile.mkdtemp(prefix=f"{stage}-{os.getpid()}-", dir=staging_parent))
+            try:
+                yield Workspace(staging)
+                for source in _outputs(staging, stage) if first else ():
+                    _replace(source, self.root / source.relative_to(staging))
+            finally:
+                shutil.rmtree(staging, ignore_errors=True)
+
+    @contextmanager
+    def _alone(self, stage: str) -> Iterator[None]:
+        """Hold the stage's lock, which the system releases however this process ends."""
+        path = self.state / "locks" / stage
+        path.parent.mkdir(exist_ok=True)
+        with path.open("a+", encoding="utf-8") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.seek(0)
+                raise UserError(
+                    f"the stage {stage} runs in {self.root.absolute()} already (process "
+                    f"{lock.read().strip() or 'unknown'}); wait for it, or give another --workdir"
+                ) from None
+            lock.truncate(0)
+            lock.write(f"{os.getpid()}\n")
+            lock.flush()
+            yield
 
 
 def _outputs(staging: Path, stage: str) -> list[Path]:

@@ -1,5 +1,5 @@
 SELECT user_id, item_id, CAST(timestamp AS TIMESTAMPTZ) AS timestamp, position, split
 FROM ordered
 JOIN user_keys USING (user)
-JOIN item_keys USING (item)
+JOIN catalogue USING (item)
 ORDER BY user, position

@@ -2,7 +2,7 @@
 -- events has no history to predict from: all train.
 CREATE TABLE ordered AS
 SELECT
-    user, item, timestamp, position,
+    user, item, timestamp, position, tied,
     CASE
         WHEN length < 3 OR position < length - 2 THEN 'train'
         WHEN position = length - 2 THEN 'validation'

@@ -8,7 +8,7 @@ WITH cuts AS (
     FROM log
 )
 SELECT
-    user, item, timestamp, position,
+    user, item, timestamp, position, tied,
     CASE
         WHEN timestamp >= test_from THEN 'test'
         WHEN timestamp >= validation_from THEN 'validation'

@@ -1,127 +1,109 @@
-"""Stage ``events``: landing files → one audited, totally ordered event log, its split and the catalogue.
+"""Stage ``events``: landed files → one audited, totally ordered event log, its split and the catalogue.
 
-Bad rows go to the quarantine with their reason; a log with more of them than ``events.max_rejected`` is refused whole.
-The rest is cut to its k-core (every user and every item has at least k events, repeated until both hold), ordered by
-timestamp and, within a timestamp, by the log's own row order or a seeded shuffle.
+A file is admitted or refused whole; bad rows of those that are admitted go to the quarantine with their reason. What
+is left is cut to its k-core (every user and every item has at least k events, repeated until both hold), ordered by
+timestamp and, within a timestamp, by the log's own order or a seeded shuffle. The log's own order: the files by their
+first timestamp, then their last, then their digest; within a file its rows.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
 from s2gr.console import log
 from s2gr.database import database, literal, one_row, sql
 from s2gr.errors import UserError
+from s2gr.events.admission import admit
+from s2gr.events.ledger import Entry, summary, write_ledger
 from s2gr.params import Params
 from s2gr.sources import Landing, open_source
-from s2gr.sources.faults import readable
 from s2gr.stage import Metrics
 from s2gr.workspace import Workspace
 
-
-@dataclass(frozen=True)
-class _Audit:
-    """How many rows a file has, and how many of them were rejected, by reason."""
-
-    file: str
-    rows: int
-    rejected: dict[str, int]
+# Files may land while others are read; then all is read anew, so often at most.
+_ATTEMPTS = 5
 
 
 def run(params: Params, inputs: Workspace, outputs: Workspace) -> Metrics:
-    """Write ``events.parquet``, ``items.parquet`` and ``quarantine.parquet``.
+    """Write ``events.parquet``, ``items.parquet``, ``quarantine.parquet`` and ``batches.parquet``.
 
-    Raises: UserError: an unreadable source, too many rejected rows, or nothing left after the k-core.
+    Raises: UserError: no file is admitted, nothing is left after the k-core, or the folder does not stand still.
     """
-    with database(params.runtime, inputs.state) as connection:
-        landing = open_source(params.source, connection, inputs.state / "downloads")
-        audits = _audit(connection, landing)
-        _write(connection, _quarantine_sql(landing), outputs.quarantine)
-        for audit in audits:
-            _refuse_if_bad(audit, params.events.max_rejected, connection, outputs.quarantine, inputs.state)
-        sound = _count(connection, "staged_events WHERE reason IS NULL")
-        _k_core(connection, params.events.k_core)
-        kept = _count(connection, "log")
-        _order_and_split(connection, params)
-        # The log says how it was made: what an evaluation has to state.
-        made = {"split": params.events.split, "ties": params.events.ties, "k_core": str(params.events.k_core)}
-        _write(connection, sql(__file__, "events.sql"), outputs.events, made)
-        _write(connection, sql(__file__, "items.sql"), outputs.items)
-        return one_row(connection, sql(__file__, "summary.sql"), {}) | {
-            "landed": audits[0].rows,
-            "rejected": _totals(audits),
-            "dropped_by_k_core": sound - kept,
-        }
-
-
-def _audit(connection: duckdb.DuckDBPyConnection, landing: Landing) -> list[_Audit]:
-    """Stage both files and give every bad row its reason."""
-    if landing.items is None:
-        log.info("no file has the columns of source.item_columns: items are known by their ids only")
-        connection.execute(sql(__file__, "items_of_events.sql"))
-    with readable((landing.items or landing.interactions).path):
-        connection.execute(sql(__file__, "audit_items.sql"))
-    with readable(landing.interactions.path):
-        connection.execute(sql(__file__, "audit_events.sql"))
-    audits = [_audit_of(connection, landing.interactions.name, "staged_events")]
-    if landing.items is not None:
-        audits.append(_audit_of(connection, landing.items.name, "staged_items"))
-    for audit in audits:
-        if not audit.rows:
-            raise UserError(f"{audit.file} has no rows; expected at least one")
-    return audits
-
-
-def _audit_of(connection: duckdb.DuckDBPyConnection, file: str, table: str) -> _Audit:
-    rejected = connection.execute(
-        f"SELECT reason, count(*) FROM {table} WHERE reason IS NOT NULL GROUP BY reason ORDER BY reason"
-    ).fetchall()
-    return _Audit(file, _count(connection, table), dict(rejected))
-
-
-def _quarantine_sql(landing: Landing) -> str:
-    text = sql(__file__, "quarantine.sql")
-    items = literal(landing.items.name if landing.items else "")
-    return text.format(interactions=literal(landing.interactions.name), items=items)
-
-
-def _refuse_if_bad(
-    audit: _Audit, limit: float, connection: duckdb.DuckDBPyConnection, quarantine: Path, state: Path
-) -> None:
-    """Refuse the whole log, and leave the rejected rows where the user can look at them."""
-    rejected = sum(audit.rejected.values())
-    if rejected <= limit * audit.rows:
-        return
-    path = state / "refused_quarantine.parquet"
-    shutil.copy(quarantine, path)
-    first = one_row(
-        connection,
-        f"SELECT * FROM read_parquet({literal(path)}) WHERE file = $file ORDER BY row, reason LIMIT 1",
-        {"file": audit.file},
-    )
-    counts = ", ".join(f"{count} {name}" for name, count in audit.rejected.items())
+    changed: Sequence[Path] = ()
+    for _ in range(_ATTEMPTS):
+        with database(params.runtime, inputs.state) as connection:
+            landing = open_source(params.source, connection, inputs.state / "downloads")
+            metrics = _ingest(landing, params, connection, inputs.state, outputs)
+        changed = landing.changed()
+        if not changed:
+            return metrics
+        log.info("%s came or changed meanwhile: reading all anew", ", ".join(map(str, changed[:3])))
     raise UserError(
-        f"{audit.file}: {rejected} of {audit.rows} rows rejected ({counts}), more than events.max_rejected = {limit:g} "
-        f"of them; the first is row {first['row']} ({first['reason']}): {first['record'][:300]}; see {path}, "
-        "correct the file or raise the limit"
+        f"{changed[0]} changed again and again while it was read; write a file elsewhere and rename it into "
+        f"{params.source.path} when it is whole"
     )
+
+
+def _ingest(
+    landing: Landing, params: Params, connection: duckdb.DuckDBPyConnection, state: Path, outputs: Workspace
+) -> dict[str, Any]:
+    entries = admit(landing, params, connection)
+    _write(connection, "SELECT * FROM quarantine ORDER BY file, row, reason", outputs.quarantine)
+    _refuse_if_none_admitted(entries, outputs.quarantine, state)
+    write_ledger(entries, outputs.batches)
+    disagreeing = _count(connection, f"({sql(__file__, 'disagreements.sql')})")
+    if disagreeing:
+        log.warning(
+            "%d items are described differently by two files, and no source.item_columns.updated tells which is newer: "
+            "that of the larger file was taken",
+            disagreeing,
+        )
+    connection.execute(sql(__file__, "log.sql"))
+    sound = _count(connection, "log")
+    _k_core(connection, params.events.k_core)
+    kept = _count(connection, "log")
+    _order_and_split(connection, params)
+    # The log says how it was made: what an evaluation has to state.
+    made = {"split": params.events.split, "ties": params.events.ties, "k_core": str(params.events.k_core)}
+    _write(connection, sql(__file__, "events.sql"), outputs.events, made)
+    _write(connection, sql(__file__, "items.sql"), outputs.items)
+    return {
+        **one_row(connection, sql(__file__, "summary.sql"), {}),
+        **summary(entries),
+        "dropped_by_k_core": sound - kept,
+        "items_disagreeing": disagreeing,
+    }
+
+
+def _refuse_if_none_admitted(entries: Sequence[Entry], quarantine: Path, state: Path) -> None:
+    """A log without events, or with events and no catalogue where one has landed, must not replace the old one.
+
+    The rejected rows are left where the user can look at them.
+    """
+    for role in ("items", "interactions"):
+        mine = [entry for entry in entries if entry.role == role and entry.status != "copy"]
+        if (not mine and role == "items") or any(entry.status == "admitted" for entry in mine):
+            continue
+        path = state / "refused_quarantine.parquet"
+        shutil.copy(quarantine, path)
+        more = f" (and {len(mine) - 1} more files of {role} are refused)" if len(mine) > 1 else ""
+        rows = f"; see {path}, correct the file or raise the limit" if mine[0].rejected else ""
+        raise UserError(f"{mine[0].reason}{rows}{more}; no file of {role} is admitted, and the log is as it was")
 
 
 def _k_core(connection: duckdb.DuckDBPyConnection, k: int) -> None:
-    """Make the table ``log``: the sound events, cut until every user and item has at least ``k``."""
-    connection.execute("CREATE TABLE log AS SELECT user, item, timestamp, row FROM staged_events WHERE reason IS NULL")
-    before = left = _count(connection, "log")
+    """Cut the table ``log`` until every user and item has at least ``k`` events."""
+    before = _count(connection, "log")
     while k > 1:
-        connection.execute(sql(__file__, "core.sql"), {"k": k})
-        count = _count(connection, "log")
-        if count == left:
+        connection.execute(sql(__file__, "core.sql").format(k=k))
+        if not _count(connection, "dropped"):
             break
-        left = count
+    left = _count(connection, "log")
     if not left:
         raise UserError(
             f"nothing is left of {before} events after the {k}-core (every user and item with at least {k} events); "
@@ -144,11 +126,6 @@ def _order_and_split(connection: duckdb.DuckDBPyConnection, params: Params) -> N
 def _count(connection: duckdb.DuckDBPyConnection, relation: str) -> int:
     ((count,),) = connection.execute(f"SELECT count(*) FROM {relation}").fetchall()
     return int(count)
-
-
-def _totals(audits: list[_Audit]) -> dict[str, int]:
-    by_reason = {reason: count for audit in audits for reason, count in audit.rejected.items()}
-    return {"total": sum(by_reason.values()), **by_reason}
 
 
 def _write(

@@ -1,2 +1,2 @@
 -- Within a timestamp the log's own order decides.
-CREATE VIEW tied_log AS SELECT *, row AS tie FROM log;
+CREATE VIEW tied_log AS SELECT *, place AS tie FROM log

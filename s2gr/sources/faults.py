@@ -19,6 +19,16 @@ _CSV_FAULT = re.compile(
 )
 
 
+_NO_FAULT_OF_THE_FILE = (
+    duckdb.OutOfMemoryException,
+    duckdb.InterruptException,
+    duckdb.ParserException,
+    duckdb.CatalogException,
+    duckdb.InternalException,
+    duckdb.FatalException,
+)
+
+
 @contextmanager
 def readable(path: Path | str) -> Iterator[None]:
     """Turn a file that can't be parsed into a :class:`UserError`; exhausted memory or disk passes through."""
@@ -28,14 +38,10 @@ def readable(path: Path | str) -> Iterator[None]:
         raise UserError(f"{path}: expected UTF-8 text, found byte {error.object[error.start]:#x} in line 1") from error
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise UserError(f"{path} is not a whole gzip file ({error}); copy it again") from error
-    except (
-        duckdb.BinderException,
-        duckdb.InvalidInputException,
-        duckdb.ConversionException,
-        duckdb.SerializationException,
-    ) as error:
-        raise UserError(_one_line(path, str(error))) from error
-    except duckdb.IOException as error:
+    except _NO_FAULT_OF_THE_FILE:
+        raise
+    except duckdb.Error as error:
+        # Of whatever class: a damaged Parquet file ends in a dozen of them.
         if "No space left" in str(error):
             raise
         raise UserError(_one_line(path, str(error))) from error

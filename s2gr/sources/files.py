@@ -2,137 +2,207 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 
 import duckdb
 
-from s2gr.console import log
 from s2gr.errors import UserError
 from s2gr.params import Source
-from s2gr.sources.faults import readable
-from s2gr.sources.formats import SUFFIXES, DataFile, open_file
-from s2gr.sources.landing import LandedFile, Landing
-from s2gr.sources.timestamps import timestamp_sql
+from s2gr.sources.folder import TEXT_SUFFIXES, candidates, digest, sidecar, snapshot, with_sidecars
+from s2gr.sources.formats import DataFile, open_file
+from s2gr.sources.landing import Batch, Landing, Misfit, Role
+from s2gr.sources.timestamps import check_time_type
+
+_ROLES: tuple[Role, Role] = ("interactions", "items")
 
 
 def open_files(source: Source, connection: duckdb.DuckDBPyConnection) -> Landing:
-    """Create the views that :mod:`s2gr.sources.landing` describes from the files of ``source``.
+    """Every file below ``source.path`` with the mapped columns is a batch: of interactions, or else of items.
 
-    A file that is not named is the only one below ``source.path`` that has the mapped columns; if none fits as items,
-    there are none.
+    Where ``source.interactions`` or ``source.items`` names files, only those have that role, and files that fit
+    nothing are left out without a word.
     """
     if not source.path.is_dir():
         raise UserError(f"source.path: {source.path.absolute()} is not a folder; give the one that holds your files")
-    columns, mapping = source.interaction_columns, source.item_columns
-    wanted = [columns.user, columns.item, columns.timestamp]
-    interactions = _named(source, connection, source.interactions, "interactions", wanted)
-    if interactions is None:
-        interactions = _only_fitting(source, connection, "interactions", wanted, taken=None)
-    if interactions is None:
-        raise UserError(
-            f"{source.path}: no Parquet, CSV or JSONL file has the columns {', '.join(wanted)}"
-            f"{_seen(source, connection)}; name file and columns in source.interactions and source.interaction_columns"
+    named = {role: _named(source, role) for role in _ROLES}
+
+    def listing() -> list[Path]:
+        return list(
+            dict.fromkeys([*candidates(source.path), *(path for paths in named.values() for path in paths or ())])
         )
-    _view_interactions(source, connection, interactions)
 
-    wanted = list(dict.fromkeys([mapping.item, *([mapping.title] if mapping.title else []), *mapping.text]))
-    items = _named(source, connection, source.items, "items", wanted)
-    if items is None:
-        items = _only_fitting(source, connection, "items", wanted, taken=interactions.path)
-    if items is not None:
-        _view_items(source, connection, items)
-    return Landing(_landed(interactions, source), _landed(items, source) if items else None)
+    before = snapshot(with_sidecars(listing()))
+    batches: list[Batch] = []
+    misfits: list[Misfit] = []
+    copies: dict[str, str] = {}
+    taken: dict[str, str] = {}
+    for path in listing():
+        wanted = [role for role in _ROLES if (paths := named[role]) is None or path in paths]
+        # A role that was given to this very file goes before one that it could have.
+        given = [role for role in wanted if named[role] is not None]
+        roles = given or wanted
+        if not roles:
+            continue
+        name, content = path.relative_to(source.path).as_posix(), _digest(path)
+        if content in taken:
+            copies[name] = taken[content]
+            continue
+        found = _open(source, connection, path, name, content, roles, given)
+        if found is None:
+            continue
+        taken[content] = name
+        batches += [found] if isinstance(found, Batch) else []
+        misfits += [found] if isinstance(found, Misfit) else []
+    if not any(batch.role == "interactions" for batch in batches):
+        raise UserError(_nothing_fits(source, misfits))
+    return Landing(batches, misfits, copies, before, lambda: with_sidecars(listing()))
 
 
-def _named(
-    source: Source, connection: duckdb.DuckDBPyConnection, name: str | None, role: str, wanted: list[str]
-) -> DataFile | None:
+def _named(source: Source, role: Role) -> list[Path] | None:
+    """The files of ``source.interactions`` or ``source.items``, a name or a pattern; None: nothing is said."""
+    name = source.interactions if role == "interactions" else source.items
     if name is None:
         return None
-    file = open_file(source.file(name, f"source.{role}"), connection)
-    missing = [column for column in wanted if column not in file.columns]
-    if missing:
-        raise UserError(
-            f"{file.path}: expected column {', '.join(map(repr, missing))}, found {', '.join(file.columns) or 'none'}; "
-            f"name your columns in source.{role.removesuffix('s')}_columns"
-        )
-    return file
+    if not any(sign in name for sign in "*?["):
+        path = source.file(name, f"source.{role}")
+        if not path.is_file():
+            raise UserError(f"source.{role}: {path.absolute()} does not exist; check source.path and the file's name")
+        return [path]
+    found = [path for path in candidates(source.path) if fnmatch(path.relative_to(source.path).as_posix(), name)]
+    if not found and role == "interactions":
+        raise UserError(f"source.{role}: no file in {source.path.absolute()} matches {name!r}; correct the pattern")
+    return found
 
 
-def _only_fitting(
-    source: Source, connection: duckdb.DuckDBPyConnection, role: str, wanted: list[str], taken: Path | None
-) -> DataFile | None:
-    """The only file below ``source.path`` that has the ``wanted`` columns, or None."""
-    files, faults = _opened([path for path in _candidates(source) if path != taken], connection)
-    fitting = [file for file in files if set(wanted) <= set(file.columns)]
-    if len(fitting) > 1:
-        names = ", ".join(_name(file.path, source) for file in fitting)
-        raise UserError(
-            f"{source.path}: more than one file has the columns of {role} ({names}); name one in source.{role}"
-        )
-    if fitting:
-        # A file that can't be read is no hindrance as long as another one fits.
-        return fitting[0]
-    if role == "interactions" and faults:
-        raise faults[0]
-    for fault in faults:
-        log.warning("left out in the search for items: %s", fault)
-    return None
+def _digest(path: Path) -> str:
+    try:
+        return digest(path)
+    except OSError as error:
+        raise UserError(f"{path} can't be read ({error.strerror}); change its permissions, or move it away") from error
 
 
-def _opened(paths: list[Path], connection: duckdb.DuckDBPyConnection) -> tuple[list[DataFile], list[UserError]]:
-    """The files that can be read, and what is wrong with the others."""
-    files: list[DataFile] = []
-    faults: list[UserError] = []
-    for path in paths:
-        try:
-            files.append(open_file(path, connection))
-        except UserError as error:
-            faults.append(error)
-    return files, faults
-
-
-def _candidates(source: Source) -> list[Path]:
-    return [path for path in sorted(source.path.rglob("*")) if path.is_file() and path.name.endswith(SUFFIXES)]
-
-
-def _seen(source: Source, connection: duckdb.DuckDBPyConnection) -> str:
-    files, _ = _opened(_candidates(source), connection)
-    return "".join(f"; {_name(file.path, source)} has {', '.join(file.columns) or 'none'}" for file in files[:3])
-
-
-def _view_interactions(source: Source, connection: duckdb.DuckDBPyConnection, file: DataFile) -> None:
-    columns = source.interaction_columns
-    with readable(file.path):
-        connection.execute(f"CREATE VIEW raw_interactions AS {file.scan}")
-    where = f"{file.path}: column {columns.timestamp!r}"
-    kind = file.columns[columns.timestamp]
-    with readable(file.path):
-        timestamp = timestamp_sql(
-            connection, "raw_interactions", file.value(columns.timestamp), kind, source.timestamp_unit, where
-        )
-    connection.execute(f"""
-        CREATE VIEW interactions AS
-        SELECT s2gr_row AS row, {_identity(file, columns.user)} AS user_id, {_identity(file, columns.item)} AS item_id,
-            {timestamp} AS timestamp
-        FROM raw_interactions""")
-    connection.execute(
-        f"CREATE VIEW interaction_records AS SELECT s2gr_row AS row, {file.record()} AS record FROM raw_interactions"
+def _open(
+    source: Source,
+    connection: duckdb.DuckDBPyConnection,
+    path: Path,
+    name: str,
+    content: str,
+    roles: Sequence[Role],
+    given: Sequence[Role],
+) -> Batch | Misfit | None:
+    """The file as a batch of the first of ``roles`` that it fits; None: it is none of ours."""
+    role = roles[0] if len(roles) == 1 else None
+    if (told := _told_digest(path)) not in (None, content):
+        reason = f"{name}: {sidecar(path).name} tells SHA-256 {told}, but the file has {content}; copy the file again"
+        return Misfit(name, content, role if given else None, True, reason)
+    try:
+        file = open_file(path, connection)
+    except UserError as error:
+        return Misfit(name, content, role if given else None, True, _local(error, path, name))
+    fitting = [one for one in roles if set(_columns(source, one)) <= set(file.columns)]
+    try:
+        if fitting:
+            return _batch(source, file, name, content, fitting[0])
+    except UserError as error:
+        return Misfit(name, content, fitting[0], False, _local(error, path, name))
+    has = ", ".join(file.columns) or "none"
+    if given:
+        missing = [column for column in _columns(source, roles[0]) if column not in file.columns]
+        text = f"{name}: expected column {', '.join(map(repr, missing))}, found {has}"
+        return Misfit(name, content, role, False, f"{text}; name your columns in source.{_section(roles[0])}")
+    # Vectors for `content.embeddings` lie in the same folder; and whoever names files knows of the others.
+    if "embedding" in file.columns or source.interactions is not None or source.items is not None:
+        return None
+    wanted = " nor those of ".join(f"{one} ({', '.join(_columns(source, one))})" for one in roles)
+    return Misfit(
+        name,
+        content,
+        role,
+        False,
+        f"{name} has the columns {has}: neither those of {wanted}; correct the file, map its columns in "
+        "source.interaction_columns or source.item_columns, or name the files that count in source.interactions",
     )
 
 
-def _view_items(source: Source, connection: duckdb.DuckDBPyConnection, file: DataFile) -> None:
-    columns = source.item_columns
-    with readable(file.path):
-        connection.execute(f"CREATE VIEW raw_items AS {file.scan}")
-    title = _text(file, columns.title) if columns.title else "NULL"
-    texts = ", ".join(_text(file, name) for name in columns.text)
-    connection.execute(f"""
-        CREATE VIEW items AS
-        SELECT s2gr_row AS row, {_identity(file, columns.item)} AS item_id, {title} AS title,
-            concat_ws('. ', {texts}) AS text
-        FROM raw_items""")
-    connection.execute(f"CREATE VIEW item_records AS SELECT s2gr_row AS row, {file.record()} AS record FROM raw_items")
+def _batch(source: Source, file: DataFile, name: str, content: str, role: Role) -> Batch:
+    """Raises: UserError: a column is of a type that can't be what it should."""
+    columns, mapping = source.interaction_columns, source.item_columns
+    if role == "interactions":
+        moment: str | None = columns.timestamp
+        values = f"{_identity(file, columns.user)} AS user_id, {_identity(file, columns.item)} AS item_id"
+    else:
+        moment = mapping.updated if mapping.updated in file.columns else None
+        title = _text(file, mapping.title) if mapping.title else "NULL"
+        texts = ", ".join(_text(file, column) for column in mapping.text)
+        item = _identity(file, mapping.item)
+        values = f"{item} AS item_id, {title} AS title, concat_ws('. ', {texts}) AS text"
+    kind = file.columns[moment] if moment else "TIMESTAMP"
+    value = file.value(moment) if moment else "CAST(NULL AS TIMESTAMP)"
+    where = f"{file.path}: column {moment!r}"
+    check_time_type(kind, where)
+    return Batch(
+        name=name,
+        path=file.path,
+        digest=content,
+        role=role,
+        rows=f"SELECT s2gr_row AS row, {values}, {value} AS moment FROM ({file.scan})",
+        records=f"SELECT s2gr_row AS row, {file.record()} AS record FROM ({file.scan})",
+        moment=kind,
+        unit=source.timestamp_unit,
+        where=where,
+        unended=not _ends_in_a_line(file.path),
+    )
+
+
+def _told_digest(path: Path) -> str | None:
+    """What the file beside it says of its SHA-256; None: there is none."""
+    try:
+        text = sidecar(path).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    # "digest  name", or the digest alone.
+    return text.split()[0].lower() if text.split() else "nothing"
+
+
+def _ends_in_a_line(path: Path) -> bool:
+    """False for text whose last line has no end: it may have been cut within it. Packed text has a checksum."""
+    if not path.name.endswith(TEXT_SUFFIXES):
+        return True
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) == b"\n"
+
+
+def _columns(source: Source, role: Role) -> list[str]:
+    columns, mapping = source.interaction_columns, source.item_columns
+    if role == "interactions":
+        return [columns.user, columns.item, columns.timestamp]
+    return list(dict.fromkeys([mapping.item, *([mapping.title] if mapping.title else []), *mapping.text]))
+
+
+def _section(role: Role) -> str:
+    return f"{role.removesuffix('s')}_columns"
+
+
+def _local(error: UserError, path: Path, name: str) -> str:
+    """The message with the path as it is stored: without the folder, which differs from machine to machine."""
+    return str(error).replace(str(path.absolute()), name).replace(str(path), name)
+
+
+def _nothing_fits(source: Source, misfits: Sequence[Misfit]) -> str:
+    faults = [misfit for misfit in misfits if misfit.unreadable or misfit.role == "interactions"]
+    if faults:
+        more = f" (and {len(faults) - 1} more files are of no use)" if len(faults) > 1 else ""
+        return f"{source.path}: {faults[0].reason}{more}"
+    seen = "".join(f"; {misfit.reason.split(':')[0]}" for misfit in misfits[:3])
+    wanted = ", ".join(_columns(source, "interactions"))
+    return (
+        f"{source.path}: no Parquet, CSV or JSONL file has the columns {wanted}{seen}; "
+        "name file and columns in source.interactions and source.interaction_columns"
+    )
 
 
 def _identity(file: DataFile, name: str) -> str:
@@ -144,19 +214,12 @@ def _identity(file: DataFile, name: str) -> str:
         return f"CASE WHEN {whole} = {value} THEN CAST({whole} AS VARCHAR) END"
     if kind.endswith("]") or kind.startswith(("STRUCT", "MAP", "BLOB", "BOOLEAN", "DATE", "TIME", "INTERVAL")):
         raise UserError(f"{file.path}: column {name!r} has type {kind}: expected text or whole numbers as ids")
-    # The same whole numbers, written as text.
-    return rf"nullif(regexp_replace(trim(CAST({value} AS VARCHAR)), '^(-?\d+)\.0+$', '\1'), '')"
+    text = f"trim(CAST({value} AS VARCHAR))"
+    # The same whole numbers, written as text. Few texts end so: the expression is spared for all others.
+    whole = rf"CASE WHEN suffix({text}, '0') THEN regexp_replace({text}, '^(-?\d+)\.0+$', '\1') ELSE {text} END"
+    return f"nullif({whole}, '')"
 
 
 def _text(file: DataFile, name: str) -> str:
     """A text column, NULL where it is blank."""
     return f"nullif(trim({file.text(name)}), '')"
-
-
-def _landed(file: DataFile, source: Source) -> LandedFile:
-    return LandedFile(_name(file.path, source), file.path)
-
-
-def _name(path: Path, source: Source) -> str:
-    """The path as it is told and stored: without the folder, which differs from machine to machine."""
-    return path.relative_to(source.path).as_posix()

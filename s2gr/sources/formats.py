@@ -13,9 +13,8 @@ import duckdb
 from s2gr.database import identifier, literal
 from s2gr.errors import UserError
 from s2gr.sources.faults import readable
+from s2gr.sources.folder import SUFFIXES
 
-TEXT_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
-SUFFIXES = (".parquet", *TEXT_SUFFIXES, *(f"{suffix}.gz" for suffix in TEXT_SUFFIXES))
 # Keys that the first so many lines of a JSONL file show are its columns.
 _SAMPLE = 10_000
 # Bytes; a longer first line is no header.

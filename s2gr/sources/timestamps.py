@@ -25,6 +25,7 @@ def timestamp_sql(
 
     Raises: UserError: if the column's type can't be a time; ``where`` names file and column.
     """
+    check_time_type(kind, where)
     # By way of TIMESTAMPTZ: a zone in the type or in the text must not be dropped.
     instant = f"TRY_CAST({expression} AS TIMESTAMPTZ)"
     bounds = f"make_timestamptz({_EARLIEST}) AND make_timestamptz({_LATEST})"
@@ -35,9 +36,13 @@ def timestamp_sql(
         is_number = f"regexp_matches({expression}, '{_NUMBER_TEXT}')"
         number = f"CASE WHEN {is_number} THEN TRY_CAST({expression} AS DOUBLE) END"
         return f"CASE WHEN {is_number} THEN {_from_number(connection, relation, number, unit)} ELSE {moment} END"
-    if re.fullmatch(_NUMBER_TYPE, kind):
-        return _from_number(connection, relation, f"CAST({expression} AS DOUBLE)", unit)
-    raise UserError(f"{where} has type {kind}: expected whole numbers, ISO-8601 text or a timestamp type")
+    return _from_number(connection, relation, f"CAST({expression} AS DOUBLE)", unit)
+
+
+def check_time_type(kind: str, where: str) -> None:
+    """Raises: UserError: if a column of DuckDB type ``kind`` can't be a time; ``where`` names file and column."""
+    if not kind.startswith(("TIMESTAMP", "DATE")) and kind != "VARCHAR" and not re.fullmatch(_NUMBER_TYPE, kind):
+        raise UserError(f"{where} has type {kind}: expected whole numbers, ISO-8601 text or a timestamp type")
 
 
 def _from_number(connection: duckdb.DuckDBPyConnection, relation: str, number: str, unit: str) -> str:

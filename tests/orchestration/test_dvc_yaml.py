@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from orchestration.definitions import defs
-from orchestration.dvc_project import PROJECT
+from orchestration.dvc_project import PACKAGES, PROJECT
 from s2gr.params import Params
 from s2gr.stage import STAGES
 
@@ -34,9 +34,9 @@ def imports(file: Path) -> Iterator[str]:
 
 
 def files_of(module: str) -> Iterator[Path]:
-    """The files that importing ``module`` runs, if it is the package's: its packages and itself."""
+    """The files that importing ``module`` runs, if it is ours: its packages and itself."""
     parts = module.split(".")
-    if parts[0] != "s2gr":
+    if parts[0] not in PACKAGES:
         return
     for end in range(1, len(parts) + 1):
         base = Path(*parts[:end])

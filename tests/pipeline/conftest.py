@@ -19,7 +19,7 @@ import yaml
 from s2gr.database import database
 from s2gr.errors import UserError
 from s2gr.params import Params
-from s2gr.sources import open_source
+from s2gr.sources import load, open_source
 
 ROOT = Path(__file__).parents[2]
 PARTS = (
@@ -118,7 +118,9 @@ def _land(folder: Path) -> None:
     """The first users of MovieLens-100K, or, where that can't be had, a made-up log of the same shape."""
     try:
         with database(Params().runtime, ROOT / ".s2gr") as connection:
-            open_source(Params().source.model_copy(update={"path": ROOT / "data/landing"}), connection, DOWNLOADS)
+            source = Params().source.model_copy(update={"path": ROOT / "data/landing"})
+            for number, batch in enumerate(open_source(source, connection, DOWNLOADS).batches):
+                load(batch, number, connection)
             interactions = connection.sql(
                 "SELECT user_id, item_id, timestamp FROM interactions "
                 f"WHERE CAST(user_id AS INT) <= {USERS} ORDER BY row"

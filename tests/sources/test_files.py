@@ -1,6 +1,7 @@
 """A user's own files: formats, column mapping, row order, and every way in which a file can be wrong."""
 
 import gzip
+import hashlib
 import json
 from collections.abc import Iterator
 from datetime import datetime
@@ -12,12 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from s2gr.console import log
 from s2gr.database import database
 from s2gr.errors import UserError
 from s2gr.params import Runtime, Source
-from s2gr.sources import open_source
-from s2gr.sources.faults import readable
+from s2gr.sources import Landing, load, open_source
 
 EVENTS = [("u1", "a", 1_400_000_000), ("u2", "b", 1_400_000_001), ("u1", "c", 1_400_000_002)]
 ITEMS = [("a", "Apple", "red"), ("b", "Bread", "brown"), ("c", "Cheese", "yellow")]
@@ -29,15 +28,21 @@ def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.Duck
         yield connection
 
 
-def rows(connection: duckdb.DuckDBPyConnection, view: str) -> list[tuple[Any, ...]]:
-    return connection.execute(f"FROM {view} ORDER BY row").fetchall()
+def rows(connection: duckdb.DuckDBPyConnection, table: str) -> list[tuple[Any, ...]]:
+    return connection.execute(f"SELECT * EXCLUDE (batch) FROM {table} ORDER BY batch, row").fetchall()
 
 
-def read_all(source: Source, connection: duckdb.DuckDBPyConnection) -> None:
+def read_all(source: Source, connection: duckdb.DuckDBPyConnection) -> Landing:
     """What the stage does: rows are read, and can be found malformed, after the file was opened."""
     landing = open_source(source, connection, source.path)
-    with readable(landing.interactions.path):
-        rows(connection, "interactions")
+    for number, batch in enumerate(landing.batches):
+        load(batch, number, connection)
+    return landing
+
+
+def first_record(landing: Landing, connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
+    batch = landing.of("interactions")[0]
+    return dict(json.loads(connection.execute(f"SELECT record FROM ({batch.records}) WHERE row = 1").fetchall()[0][0]))
 
 
 def csv(header: str, data: list[tuple[Any, ...]], separator: str = ",") -> str:
@@ -77,17 +82,19 @@ def land(folder: Path, kind: str) -> None:
 @pytest.mark.parametrize("kind", ["parquet", "csv", "tsv with carriage returns", "csv.gz", "jsonl"])
 def test_every_format_gives_the_same_rows(kind: str, tmp_path: Path, connection: duckdb.DuckDBPyConnection) -> None:
     land(tmp_path, kind)
-    landing = open_source(Source(kind="files", path=tmp_path), connection, tmp_path / "downloads")
-    assert landing.items is not None
+    landing = read_all(Source(kind="files", path=tmp_path), connection)
+    assert [(batch.role, batch.name.split(".")[0]) for batch in landing.batches] == [
+        ("interactions", "log"),
+        ("items", "things"),
+    ]
     start = datetime(2014, 5, 13, 16, 53, 20)
     assert rows(connection, "interactions") == [
         (row, user, item, start.replace(second=20 + row - 1)) for row, (user, item, _) in enumerate(EVENTS, 1)
     ]
     assert rows(connection, "items") == [
-        (r, i, title, f"{title}. {text}") for r, (i, title, text) in enumerate(ITEMS, 1)
+        (r, i, title, f"{title}. {text}", None) for r, (i, title, text) in enumerate(ITEMS, 1)
     ]
-    first = json.loads(rows(connection, "interaction_records")[0][1])
-    assert {key: str(value) for key, value in first.items()} == {
+    assert {key: str(value) for key, value in first_record(landing, connection).items()} == {
         "user_id": "u1",
         "item_id": "a",
         "timestamp": "1400000000",
@@ -107,9 +114,9 @@ def test_columns_are_mapped_and_lists_of_text_are_joined(tmp_path: Path, connect
             "item_columns": {"item": "asin", "title": 'na"me', "text": ["brand", "tags"]},
         }
     )
-    open_source(source, connection, tmp_path)
+    read_all(source, connection)
     assert rows(connection, "interactions") == [(1, "7", "x", datetime(2014, 1, 1))]
-    assert rows(connection, "items") == [(1, "x", None, "red, old")]
+    assert rows(connection, "items") == [(1, "x", None, "red, old", None)]
 
 
 def test_missing_values_are_null_and_float_ids_are_whole_numbers(
@@ -117,7 +124,7 @@ def test_missing_values_are_null_and_float_ids_are_whole_numbers(
 ) -> None:
     table = pa.table({"user_id": [196.0, None, float("nan")], "item_id": ["a", " ", None], "timestamp": [1, 2, None]})
     pq.write_table(table, tmp_path / "log.parquet")
-    open_source(Source(kind="files", path=tmp_path), connection, tmp_path)
+    read_all(Source(kind="files", path=tmp_path), connection)
     assert [row[1:3] for row in rows(connection, "interactions")] == [("196", "a"), (None, None), (None, None)]
 
 
@@ -127,7 +134,7 @@ def test_rows_keep_the_order_of_a_file_that_several_threads_read(tmp_path: Path)
         file.write("user_id,item_id,timestamp\n")
         file.writelines(f"u{row},i,{1_400_000_000 + row}\n" for row in range(1, count + 1))
     with database(Runtime(threads=4), tmp_path / "state") as connection:
-        open_source(Source(kind="files", path=tmp_path), connection, tmp_path)
+        read_all(Source(kind="files", path=tmp_path), connection)
         wrong = connection.execute("SELECT count(*) FROM interactions WHERE user_id <> 'u' || row").fetchall()
         assert wrong == [(0,)]
 
@@ -136,7 +143,7 @@ def test_without_a_file_that_fits_as_items_there_are_none(
     tmp_path: Path, connection: duckdb.DuckDBPyConnection
 ) -> None:
     (tmp_path / "log.csv").write_text(csv("user_id,item_id,timestamp", EVENTS))
-    assert open_source(Source(kind="files", path=tmp_path), connection, tmp_path).items is None
+    assert open_source(Source(kind="files", path=tmp_path), connection, tmp_path).of("items") == []
 
 
 GOOD = "user_id,item_id,timestamp\nu,i,1\n"
@@ -201,17 +208,10 @@ def test_a_missing_folder_and_a_missing_file_are_named(tmp_path: Path, connectio
         open_source(Source(kind="files", path=tmp_path, interactions="log.csv"), connection, tmp_path)
 
 
-def test_two_files_that_fit_must_be_told_apart(tmp_path: Path, connection: duckdb.DuckDBPyConnection) -> None:
-    for name in ("one.csv", "two.csv"):
-        (tmp_path / name).write_text(GOOD)
-    with pytest.raises(UserError, match=r"\(one\.csv, two\.csv\); name one in source\.interactions"):
-        open_source(Source(kind="files", path=tmp_path), connection, tmp_path)
-
-
 def test_when_nothing_fits_the_columns_found_are_told(tmp_path: Path, connection: duckdb.DuckDBPyConnection) -> None:
     (tmp_path / "log.csv").write_text("uid,iid,ts\n1,2,3\n")
     with pytest.raises(
-        UserError, match=r"user_id, item_id, timestamp; log\.csv has uid, iid, ts; name file and columns"
+        UserError, match=r"user_id, item_id, timestamp; log\.csv has the columns uid, iid, ts; name file and columns"
     ):
         open_source(Source(kind="files", path=tmp_path), connection, tmp_path)
 
@@ -222,9 +222,9 @@ def test_a_column_without_a_name_is_accepted(
 ) -> None:
     values = ["0", "u", "i", "1"] if header.startswith(",") else ["u", "i", "1", ""]
     (tmp_path / "log.csv").write_text(f"{header}\n{','.join(values)}\n")
-    open_source(Source(kind="files", path=tmp_path), connection, tmp_path)
+    landing = read_all(Source(kind="files", path=tmp_path), connection)
     assert [row[1:3] for row in rows(connection, "interactions")] == [("u", "i")]
-    assert "unnamed_1" in json.loads(rows(connection, "interaction_records")[0][1])
+    assert "unnamed_1" in first_record(landing, connection)
 
 
 @pytest.mark.parametrize("kind", ["log.csv", "log.jsonl"])
@@ -236,7 +236,7 @@ def test_whole_numbers_as_text_are_the_same_ids(
     (tmp_path / kind).write_text(
         csv(keys, data) if kind.endswith("csv") else jsonl(keys, [(196.0, " 2 ", 1), *data[1:]])
     )
-    open_source(Source(kind="files", path=tmp_path), connection, tmp_path)
+    read_all(Source(kind="files", path=tmp_path), connection)
     assert [row[1:3] for row in rows(connection, "interactions")] == [("196", "2"), ("1.5", "a.0"), (None, None)]
 
 
@@ -260,21 +260,92 @@ def test_an_absolute_name_below_the_source_folder_is_accepted(
 ) -> None:
     (tmp_path / "log.csv").write_text(GOOD)
     source = Source(kind="files", path=tmp_path, interactions=str(tmp_path / "log.csv"))
-    assert open_source(source, connection, tmp_path).interactions.name == "log.csv"
+    assert [batch.name for batch in open_source(source, connection, tmp_path).batches] == ["log.csv"]
 
 
-def test_unreadable_files_beside_the_log_are_left_out_with_a_word(
-    tmp_path: Path, connection: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
+def test_a_file_of_no_use_is_told_and_the_others_are_opened(
+    tmp_path: Path, connection: duckdb.DuckDBPyConnection
 ) -> None:
-    told: list[str] = []
-    monkeypatch.setattr(log, "warning", lambda text, *values: told.append(text % values))
     (tmp_path / "log.csv").write_text(GOOD)
     (tmp_path / "empty.csv").write_text("")
     (tmp_path / "broken.parquet").write_bytes(b"PAR1")
     (tmp_path / "twice.csv").write_text("item_id,ITEM_ID\n")
-    assert open_source(Source(kind="files", path=tmp_path), connection, tmp_path).items is None
-    assert [name for name in ("broken.parquet", "empty.csv", "twice.csv") if any(name in line for line in told)] == [
-        "broken.parquet",
-        "empty.csv",
-        "twice.csv",
-    ]
+    (tmp_path / "other.csv").write_text("uid,iid,ts\n1,2,3\n")
+    write_parquet(tmp_path / "listed.parquet", "user_id,item_id,timestamp", [(["u"], "i", 1)])
+    landing = open_source(Source(kind="files", path=tmp_path), connection, tmp_path)
+    assert [batch.name for batch in landing.batches] == ["log.csv"]
+    told = {misfit.name: (misfit.unreadable, misfit.role) for misfit in landing.misfits}
+    assert told == {
+        "broken.parquet": (True, None),
+        "empty.csv": (True, None),
+        "listed.parquet": (False, "interactions"),
+        "other.csv": (False, None),
+        "twice.csv": (True, None),
+    }
+    for misfit in landing.misfits:
+        assert misfit.reason.startswith(misfit.name)
+        assert str(tmp_path) not in misfit.reason
+        assert "\n" not in misfit.reason
+
+
+def test_every_file_that_fits_is_a_batch_and_a_content_counts_once(
+    tmp_path: Path, connection: duckdb.DuckDBPyConnection
+) -> None:
+    (tmp_path / "2024").mkdir()
+    (tmp_path / "b.csv").write_text(GOOD)
+    (tmp_path / "2024/a.csv").write_text(GOOD)
+    write_parquet(tmp_path / "c.parquet", "user_id,item_id,timestamp", EVENTS)
+    (tmp_path / "things.csv").write_text(csv("item_id,title,text", ITEMS))
+    landing = open_source(Source(kind="files", path=tmp_path), connection, tmp_path)
+    assert [batch.name for batch in landing.of("interactions")] == ["2024/a.csv", "c.parquet"]
+    assert [batch.name for batch in landing.of("items")] == ["things.csv"]
+    assert landing.copies == {"b.csv": "2024/a.csv"}
+    assert landing.batches[0].digest == hashlib.sha256(GOOD.encode()).hexdigest()
+
+
+@pytest.mark.parametrize("name", ["log.csv.part", "log.csv.tmp", ".log.csv", "_temporary/log.csv", ".git/log.csv"])
+def test_a_file_that_is_still_being_written_does_not_count(
+    name: str, tmp_path: Path, connection: duckdb.DuckDBPyConnection
+) -> None:
+    (tmp_path / "good.csv").write_text(GOOD)
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text(GOOD + "u,half a li")
+    landing = open_source(Source(kind="files", path=tmp_path), connection, tmp_path)
+    assert [batch.name for batch in landing.batches] == ["good.csv"]
+    assert not landing.misfits
+
+
+def test_patterns_say_which_files_count_and_the_others_are_left_out(
+    tmp_path: Path, connection: duckdb.DuckDBPyConnection
+) -> None:
+    for number, name in enumerate(("log-1.csv", "log-2.csv", "backup.csv")):
+        (tmp_path / name).write_text(f"{GOOD}u,i,{number}\n")
+    (tmp_path / "other.csv").write_text("uid,iid,ts\n1,2,3\n")
+    source = Source(kind="files", path=tmp_path, interactions="log-*.csv")
+    landing = open_source(source, connection, tmp_path)
+    assert [batch.name for batch in landing.batches] == ["log-1.csv", "log-2.csv"]
+    assert not landing.misfits
+    with pytest.raises(UserError, match=r"source\.interactions: no file in .* matches 'web-\*'; correct the pattern"):
+        open_source(source.model_copy(update={"interactions": "web-*"}), connection, tmp_path)
+
+
+def test_vectors_of_items_in_the_same_folder_are_none_of_ours(
+    tmp_path: Path, connection: duckdb.DuckDBPyConnection
+) -> None:
+    (tmp_path / "log.csv").write_text(GOOD)
+    pq.write_table(pa.table({"item_id": ["i"], "embedding": [[0.5, 0.5]]}), tmp_path / "vectors.parquet")
+    landing = open_source(Source(kind="files", path=tmp_path), connection, tmp_path)
+    assert not landing.misfits
+
+
+def test_a_change_of_the_folder_is_noticed(tmp_path: Path, connection: duckdb.DuckDBPyConnection) -> None:
+    (tmp_path / "log.csv").write_text(GOOD)
+    landing = open_source(Source(kind="files", path=tmp_path), connection, tmp_path)
+    assert landing.changed() == []
+    (tmp_path / "new.csv.part").write_text(GOOD)
+    assert landing.changed() == []
+    (tmp_path / "new.csv.part").rename(tmp_path / "new.csv")
+    assert landing.changed() == [tmp_path / "new.csv"]
+    with (tmp_path / "log.csv").open("a") as file:
+        file.write("u,i,2\n")
+    assert landing.changed() == [tmp_path / "log.csv", tmp_path / "new.csv"]

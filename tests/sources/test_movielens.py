@@ -14,7 +14,7 @@ import pytest
 from s2gr.database import database
 from s2gr.errors import UserError
 from s2gr.params import Runtime, Source
-from s2gr.sources import movielens, open_source
+from s2gr.sources import load, movielens, open_source
 
 INTER = "user_id:token\titem_id:token\trating:float\ttimestamp:float\n196\t2\t3\t881250949\n186\t1\t3\t891717742\n"
 ITEM = (
@@ -75,8 +75,12 @@ def write_grouplens(folder: Path) -> None:
 
 def read(folder: Path, downloads: Path) -> list[list[tuple[Any, ...]]]:
     with database(Runtime(), downloads) as connection:
-        open_source(Source(path=folder), connection, downloads)
-        return [connection.execute(f"FROM {view} ORDER BY row").fetchall() for view in ("interactions", "items")]
+        for number, batch in enumerate(open_source(Source(path=folder), connection, downloads).batches):
+            load(batch, number, connection)
+        return [
+            connection.execute(f"SELECT * EXCLUDE (batch) FROM {table} ORDER BY row").fetchall()
+            for table in ("interactions", "items")
+        ]
 
 
 @pytest.mark.usefixtures("any_sum", "offline")
@@ -90,7 +94,7 @@ def test_both_copies_give_the_same_rows(tmp_path: Path) -> None:
     assert found == read(other.parent, tmp_path)
     events, items = found
     assert [event[1:3] for event in events] == [("196", "2"), ("186", "1")]
-    assert [item[2:] for item in items] == [
+    assert [item[2:4] for item in items] == [
         ("Toy Story (1995)", "Toy Story (1995). Animation, Comedy"),
         ("Cérémonie, La (1995)", "Cérémonie, La (1995). Drama"),
         ("unknown", "unknown. unknown"),

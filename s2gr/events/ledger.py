@@ -1,0 +1,82 @@
+"""What became of every landed file: ``data/batches.parquet``, a row a file, and its summary in the report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from s2gr.workspace import write_table
+
+# `copy`: its content has landed under another name, too.
+Status = Literal["admitted", "refused", "copy"]
+
+# Refused files that the report names; all of them stand in the ledger.
+_TOLD = 20
+_SCHEMA = pa.schema(
+    {
+        "file": pa.string(),
+        "batch": pa.string(),
+        "role": pa.string(),
+        "status": pa.string(),
+        "reason": pa.string(),
+        "failed_checks": pa.list_(pa.string()),
+        "rows": pa.int64(),
+        "rejected": pa.int64(),
+        "repeated": pa.int64(),
+        "first_timestamp": pa.timestamp("us", "UTC"),
+        "last_timestamp": pa.timestamp("us", "UTC"),
+    }
+)
+
+
+@dataclass
+class Entry:
+    """One landed file."""
+
+    file: str
+    # SHA-256 of the file.
+    batch: str
+    role: str | None
+    status: Status
+    # Why it was refused, in one line; of a copy, the name that its content is taken under.
+    reason: str | None = None
+    # Names of the batch suite's expectations (data_checks/batches.py) that it broke.
+    failed_checks: list[str] = field(default_factory=list)
+    rows: int | None = None
+    # Rows in quarantine, by reason.
+    rejected: dict[str, int] = field(default_factory=dict)
+    # Sound events that another admitted file has brought before it.
+    repeated: int | None = None
+    first_timestamp: datetime | None = None
+    last_timestamp: datetime | None = None
+
+
+def write_ledger(entries: Sequence[Entry], path: Path) -> None:
+    rows = [{**asdict(entry), "rejected": sum(entry.rejected.values())} for entry in entries]
+    write_table(pa.Table.from_pylist(sorted(rows, key=lambda row: row["file"]), _SCHEMA), path)
+
+
+def summary(entries: Sequence[Entry]) -> dict[str, Any]:
+    """For ``reports/events.json``; counts of rows are those of admitted files."""
+    admitted = [entry for entry in entries if entry.status == "admitted"]
+    refused = sorted((entry for entry in entries if entry.status == "refused"), key=lambda entry: entry.file)
+    by_reason: dict[str, int] = {}
+    for entry in admitted:
+        for reason, count in entry.rejected.items():
+            by_reason[reason] = by_reason.get(reason, 0) + count
+    return {
+        "landed": sum(entry.rows or 0 for entry in admitted if entry.role == "interactions"),
+        "rejected": {"total": sum(by_reason.values()), **by_reason},
+        "repeated": sum(entry.repeated or 0 for entry in admitted),
+        "batches": {
+            "admitted": len(admitted),
+            "refused": len(refused),
+            "copies": sum(entry.status == "copy" for entry in entries),
+        },
+        "refused": [{"file": entry.file, "batch": entry.batch, "reason": entry.reason} for entry in refused[:_TOLD]],
+    }

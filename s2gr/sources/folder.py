@@ -1,0 +1,67 @@
+"""The landing folder as a set of contents: which files count, what identifies one, and whether the folder stood still.
+
+A file is a batch by its SHA-256, so a second copy or a new name changes nothing. A file counts once its name says so:
+write it elsewhere or under a name that does not count (``.part``, ``.tmp``, a leading ``.`` or ``_``), then rename it.
+Beside ``log.csv`` may lie ``log.csv.sha256``, as ``sha256sum`` writes it: damage that no format shows is then noticed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+TEXT_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
+SUFFIXES = (".parquet", *TEXT_SUFFIXES, *(f"{suffix}.gz" for suffix in TEXT_SUFFIXES))
+# Of names that do not count, folders' too: hidden files, and what Hadoop and Spark are still writing.
+_UNFINISHED = (".", "_")
+
+# Path → size, time of the last change in ns, inode.
+Snapshot = dict[Path, tuple[int, int, int]]
+
+
+def candidates(folder: Path) -> list[Path]:
+    """The files below ``folder`` that count, by name."""
+    return [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.name.endswith(SUFFIXES)
+        and not any(part.startswith(_UNFINISHED) for part in path.relative_to(folder).parts)
+        and path.is_file()
+    ]
+
+
+def sidecar(path: Path) -> Path:
+    """Where the SHA-256 of ``path`` stands, if its sender has told it."""
+    return path.with_name(f"{path.name}.sha256")
+
+
+def with_sidecars(paths: Iterable[Path]) -> list[Path]:
+    return [one for path in paths for one in (path, sidecar(path)) if one == path or one.is_file()]
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of the file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def identity(digests: Iterable[str]) -> str:
+    """One digest of a set of contents."""
+    return hashlib.sha256("\n".join(sorted(set(digests))).encode()).hexdigest()
+
+
+def snapshot(paths: Iterable[Path]) -> Snapshot:
+    """The files as they are now: two that are equal mean that nothing was written in between.
+
+    Nothing is compared with a clock, so a clock that is wrong does no harm.
+    """
+    found: Snapshot = {}
+    for path in paths:
+        try:
+            status = path.stat()
+        except OSError:
+            # It went since it was listed: the next listing will differ.
+            continue
+        found[path] = (status.st_size, status.st_mtime_ns, status.st_ino)
+    return found
