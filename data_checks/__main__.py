@@ -1,4 +1,4 @@
-"""``python -m data_checks [events|sids|drift …] [--workdir D]``: run the checks without Dagster.
+"""``python -m data_checks [events|items|sids|drift …] [--workdir D]``: run the checks without Dagster.
 
 Exits with 1 if a critical check failed, with 2 and one line on a :class:`UserError`.
 """
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from data_checks.result import CheckResult
@@ -19,7 +20,7 @@ from s2gr.console import set_up_logging
 from s2gr.errors import UserError, explained
 from s2gr.params import load_params
 
-SUITES = ("events", "sids", "drift")
+SUITES = ("events", "items", "sids", "drift")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,9 +54,9 @@ def _print(results: list[CheckResult]) -> None:
     for result in results:
         # Not colour alone: the word must tell it in a log file too.
         passed = "[green]yes[/]" if result.passed else "[bold red]NO[/]"
-        observed = result.metadata["observed"]
-        found = f"{observed:.4g}" if isinstance(observed, float) else str(observed)
-        table.add_row(result.name, result.severity, passed, found, str(result.metadata["expected"]), result.description)
+        cells = (_observed(result), str(result.metadata["expected"]), result.description)
+        # What was found may hold brackets, which are no markup.
+        table.add_row(result.name, result.severity, passed, *map(escape, cells))
     console = Console(width=None if sys.stdout.isatty() else 160)
     console.print(table)
     reports = {str(result.metadata["report"]) for result in results if "report" in result.metadata}
@@ -64,6 +65,13 @@ def _print(results: list[CheckResult]) -> None:
     failed = [result for result in results if not result.passed]
     critical = sum(result.severity == "critical" for result in failed)
     console.print(f"{len(results)} checks: {critical} critical and {len(failed) - critical} warnings failed")
+
+
+def _observed(result: CheckResult) -> str:
+    observed = result.metadata["observed"]
+    found = f"{observed:.4g}" if isinstance(observed, float) else str(observed)
+    examples = result.metadata.get("examples")
+    return f"{found}: {'; '.join(examples)}" if isinstance(examples, list) and examples else found
 
 
 if __name__ == "__main__":

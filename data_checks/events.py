@@ -1,28 +1,18 @@
-"""What is held about the event log and its catalogue: the rows of ``events.parquet`` and ``items.parquet``, and the
-whole-log invariants that one DuckDB aggregate turns into a row of facts."""
+"""What is held about the event log: one DuckDB aggregate turns ``events.parquet`` into a row of facts, whatever its
+size, and ``batches.parquet`` says what became of the files that it was made from."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from data_checks.inputs import Facts, column_types, fetch_facts, json_artefact, params_of, type_facts
+from data_checks.inputs import Facts, column_types, fetch_facts, params_of, type_facts
 from data_checks.result import Check, CheckResult
-from data_checks.suite import (
-    FACTS,
-    Rule,
-    between,
-    frame_of,
-    none_of,
-    not_null,
-    one_of,
-    unique,
-    unmeasured,
-    validate,
-)
+from data_checks.suite import FACTS, Rule, between, none_of, one_of, validate_schema_first
 from s2gr.console import log
 from s2gr.database import database, literal, sql
 from s2gr.params import Params
 from s2gr.sequences import SPLITS
+from s2gr.sources.folder import candidates, digest
 from s2gr.workspace import Workspace, read_table, readable_artefact
 
 _TYPES = {
@@ -32,7 +22,6 @@ _TYPES = {
     "position": "int32",
     "split": "string",
 }
-_ITEM_TYPES = {"item_id": "string", "title": "string", "text": "string"}
 
 # The share of rejected rows at which a log deserves a look; `events.max_rejected` refuses it.
 _MAX_QUARANTINED = 0.01
@@ -56,45 +45,20 @@ def _rules(k_core: int) -> tuple[Rule, ...]:
             for column, kind in _TYPES.items()
         ),
         *(
-            one_of(
-                f"items_{column}_type",
-                "critical",
-                f"Content and reports read `{column}` of the catalogue as {kind}.",
-                FACTS,
-                f"items_{column}_type",
-                [kind],
-            )
-            for column, kind in _ITEM_TYPES.items()
-        ),
-        *(
-            not_null(
+            none_of(
                 f"events_{column}_present",
                 "critical",
                 f"An event without `{column}` belongs to no history; it should be in quarantine.",
-                "events",
-                column,
+                f"null_{column}",
             )
             for column in _TYPES
         ),
-        one_of(
+        none_of(
             "events_split_known",
             "critical",
             "A row of an unknown split is neither learned from nor tested on.",
-            "events",
-            "split",
-            SPLITS,
+            "unknown_splits",
         ),
-        *(
-            not_null(
-                f"items_{column}_present",
-                "critical",
-                f"Every item of the catalogue needs its `{column}`: its embedding and its name come from it.",
-                "items",
-                column,
-            )
-            for column in _ITEM_TYPES
-        ),
-        unique("items_unique", "critical", "An item listed twice would get two semantic IDs.", "items", "item_id"),
         between("events_not_empty", "critical", "Without events there is nothing to learn.", "events", low=1),
         none_of(
             "positions_gapless",
@@ -127,12 +91,6 @@ def _rules(k_core: int) -> tuple[Rule, ...]:
             "An event of an item outside the catalogue has no embedding and no semantic ID.",
             "unknown_item_events",
         ),
-        none_of(
-            "items_have_events",
-            "critical",
-            "An item that nobody met is not part of the catalogue that is ranked.",
-            "items_without_events",
-        ),
         between(
             "users_in_k_core",
             "critical",
@@ -158,6 +116,20 @@ def _rules(k_core: int) -> tuple[Rule, ...]:
             "warning",
             "A timestamp before 1990 is mostly milliseconds read as seconds, or a missing value read as 0.",
             "ancient_events",
+        ),
+        none_of(
+            "batches_admitted",
+            "warning",
+            "A refused file is missing in the log; its reason says whether to send it again, to map its columns or to "
+            "move it away.",
+            "refused_files",
+        ),
+        none_of(
+            "landed_files_read",
+            "warning",
+            "A file that landed while the log was made, or since, is not in it: run the stage `events` again "
+            "(`dvc repro --force events` if DVC takes it for up to date).",
+            "unread_files",
         ),
         between(
             "few_quarantined",
@@ -188,9 +160,7 @@ CHECKS: tuple[Check, ...] = tuple(entry.check for entry in _rules(Params().event
 
 
 def check(workspace_root: Path, params: Params | None = None) -> list[CheckResult]:
-    """Hold the suite against ``data/events.parquet``, ``items.parquet`` and ``quarantine.parquet``.
-
-    ``reports/events.json`` says how many events landed.
+    """Hold the suite against ``data/events.parquet``, beside the catalogue and what became of the landed files.
 
     Args:
         workspace_root: the folder of the artefacts.
@@ -202,34 +172,31 @@ def check(workspace_root: Path, params: Params | None = None) -> list[CheckResul
     workspace = Workspace(workspace_root)
     rules = _rules(params.events.k_core)
     types = type_facts(column_types(workspace.events), _TYPES)
-    types |= {f"items_{name}": kind for name, kind in type_facts(column_types(workspace.items), _ITEM_TYPES).items()}
-    readable_artefact(workspace.quarantine, ["reason"])
-    landed = json_artefact(workspace.report("events"), "events", ["landed"])["landed"]
+    readable_artefact(workspace.items, ["item_id"])
+    readable_artefact(workspace.batches, ["file", "batch", "role", "status", "reason", "rows", "rejected"])
     log.info("checks: events, %d expectations", len(rules))
-
-    schema = [entry for entry in rules if entry.arguments["column"] in types]
-    results = validate(schema, {FACTS: frame_of(types)})
-    rest = [entry for entry in rules if entry not in schema]
-    wrong = [result.name for result in results if not result.passed]
-    if wrong:
-        # SQL over columns that are missing or of another type would only fail in less readable ways.
-        return results + unmeasured(rest, f"the schema is broken ({', '.join(wrong)})")
-    batches = {
-        FACTS: frame_of(_facts(workspace, params, landed)),
-        "events": read_table(workspace.events, list(_TYPES)).to_pandas(),
-        "items": read_table(workspace.items, list(_ITEM_TYPES)).to_pandas(),
-    }
-    return results + validate(rest, batches)
+    return validate_schema_first(rules, types, lambda: _facts(workspace, params) | _unread(workspace, params))
 
 
-def _facts(workspace: Workspace, params: Params, landed: int) -> Facts:
+def _facts(workspace: Workspace, params: Params) -> Facts:
     with database(params.runtime, workspace.state) as connection:
         connection.execute(
             f"""
             CREATE VIEW events AS
                 SELECT *, file_row_number AS row FROM read_parquet({literal(workspace.events)}, file_row_number = true);
             CREATE VIEW items AS FROM read_parquet({literal(workspace.items)});
-            CREATE VIEW quarantine AS FROM read_parquet({literal(workspace.quarantine)});
+            CREATE VIEW batches AS FROM read_parquet({literal(workspace.batches)});
             """
         )
-        return fetch_facts(connection, sql(__file__, "events.sql"), {"landed": landed, "split": params.events.split})
+        made = {"split": params.events.split, "known": list(SPLITS)}
+        return fetch_facts(connection, sql(__file__, "events.sql"), made)
+
+
+def _unread(workspace: Workspace, params: Params) -> Facts:
+    """Files in the landing folder whose content the log has not seen."""
+    folder = workspace.root / params.source.path
+    if params.source.kind != "files" or not folder.is_dir():
+        return {"unread_files": 0}
+    known = set(read_table(workspace.batches, ["batch"])["batch"].to_pylist())
+    names = [path.relative_to(folder).as_posix() for path in candidates(folder) if digest(path) not in known]
+    return {"unread_files": len(names), "unread_files_examples": names[:5]}

@@ -1,32 +1,43 @@
 -- One row: the invariants of the event log that no single event shows.
--- Views: events (with `row`, the row's place in the file), items, quarantine. $landed: the rows of the log's file.
--- $split: events.split, as which the log was made.
-WITH ordered AS (
+-- Views: events (with `row`, the row's place in the file), items, quarantine, batches.
+-- $split: events.split, as which the log was made. $known: the names of the splits.
+--
+-- Neighbours are taken in the order of the file, which is read once, in constant memory: where it is the order of the
+-- log (`misplaced_rows` is 0), a user's history is what lies between two changes of user.
+WITH neighbours AS (
     SELECT
         *,
-        lag(user_id) OVER file AS user_above,
-        lag(position) OVER file AS position_above,
-        lag(timestamp) OVER history AS timestamp_before,
-        row_number() OVER history - 1 AS place,
-        count(*) OVER (PARTITION BY user_id) AS user_events,
-        min(timestamp) FILTER (split = 'validation') OVER () AS first_validation,
-        min(timestamp) FILTER (split = 'test') OVER () AS first_test
+        lag(row) OVER () AS row_above,
+        lag(user_id) OVER () AS user_above,
+        lag(position) OVER () AS position_above,
+        lag(timestamp) OVER () AS timestamp_above,
+        lead(user_id) OVER () AS user_below,
+        lead(user_id, 2) OVER () AS user_two_below
     FROM events
-    WINDOW file AS (ORDER BY row), history AS (PARTITION BY user_id ORDER BY position, row)
+),
+
+cuts AS (
+    SELECT
+        min(timestamp) FILTER (split = 'validation') AS first_validation,
+        min(timestamp) FILTER (split = 'test') AS first_test
+    FROM events
 ),
 
 judged AS (
     SELECT
-        position IS DISTINCT FROM place AS gap,
-        timestamp < timestamp_before AS backwards,
-        timestamp = timestamp_before AS tied,
-        row > 0 AND (user_id, position) <= (user_above, position_above) AS misplaced,
+        user_id, item_id, timestamp, position, split,
+        user_id IS NOT DISTINCT FROM user_above AND row > 0 AS has_predecessor,
+        position IS DISTINCT FROM CASE WHEN has_predecessor THEN position_above + 1 ELSE 0 END AS gap,
+        has_predecessor AND timestamp < timestamp_above AS backwards,
+        has_predecessor AND timestamp = timestamp_above AS tied,
+        row > 0 AND (row IS DISTINCT FROM row_above + 1 OR (user_id, position) <= (user_above, position_above))
+            AS misplaced,
         CASE $split
             -- The last event of a user is the test, the one before the validation target.
             WHEN 'leave-one-out' THEN split IS DISTINCT FROM CASE
-                WHEN user_events < 3 THEN 'train'
-                WHEN place = user_events - 1 THEN 'test'
-                WHEN place = user_events - 2 THEN 'validation'
+                WHEN user_below IS DISTINCT FROM user_id THEN CASE WHEN position < 2 THEN 'train' ELSE 'test' END
+                WHEN user_two_below IS DISTINCT FROM user_id
+                    THEN CASE WHEN position < 1 THEN 'train' ELSE 'validation' END
                 ELSE 'train'
             END
             -- The parts follow each other in time, and no moment belongs to two.
@@ -35,41 +46,53 @@ judged AS (
                 WHEN 'validation' THEN timestamp >= first_test
                 ELSE split IS DISTINCT FROM 'test'
             END
-        END AS wrong_split,
-        place > 0 AS has_predecessor
-    FROM ordered
+        END AS wrong_split
+    FROM neighbours CROSS JOIN cuts
 ),
 
 per_event AS (
     SELECT
         count(*) AS events,
+        count(*) - count(user_id) AS null_user_id,
+        count(*) - count(item_id) AS null_item_id,
+        count(*) - count(timestamp) AS null_timestamp,
+        count(*) - count(position) AS null_position,
+        count(*) - count(split) AS null_split,
+        count(*) FILTER (split NOT IN (SELECT unnest($known))) AS unknown_splits,
+        (list(DISTINCT split) FILTER (split NOT IN (SELECT unnest($known))))[:5] AS unknown_splits_examples,
         count(*) FILTER (gap) AS position_gaps,
         count(*) FILTER (backwards) AS backward_steps,
         count(*) FILTER (misplaced) AS misplaced_rows,
         count(*) FILTER (wrong_split) AS wrong_splits,
-        coalesce(count(*) FILTER (tied) / nullif(count(*) FILTER (has_predecessor), 0), 0) AS tied_share
+        coalesce(count(*) FILTER (tied) / nullif(count(*) FILTER (has_predecessor), 0), 0) AS tied_share,
+        count(*) FILTER (timestamp > now() + INTERVAL 1 DAY) AS future_events,
+        count(*) FILTER (timestamp < TIMESTAMPTZ '1990-01-01 00:00:00+00') AS ancient_events
     FROM judged
 ),
 
 item_counts AS (SELECT item_id, count(*) AS n FROM events GROUP BY item_id),
 
-user_counts AS (SELECT user_id, count(*) AS n FROM events GROUP BY user_id),
+unknown_items AS (SELECT item_id, n FROM item_counts ANTI JOIN items USING (item_id)),
 
 popular AS (
     -- The most popular hundredth of the items, at least one.
     SELECT n FROM item_counts ORDER BY n DESC LIMIT (SELECT greatest(1, count(*) // 100) FROM item_counts)
+),
+
+landed AS (
+    SELECT coalesce(sum(rows), 0) AS rows, coalesce(sum(rejected), 0) AS rejected
+    FROM batches
+    WHERE status = 'admitted' AND role = 'interactions'
 )
 
 SELECT
     per_event.*,
-    (SELECT count(*) FROM events ANTI JOIN items USING (item_id)) AS unknown_item_events,
-    (SELECT count(*) FROM items ANTI JOIN events USING (item_id)) AS items_without_events,
-    (SELECT coalesce(min(n), 0) FROM user_counts) AS fewest_user_events,
+    (SELECT coalesce(sum(n), 0) FROM unknown_items) AS unknown_item_events,
+    (SELECT list(item_id ORDER BY item_id)[:5] FROM unknown_items) AS unknown_item_events_examples,
+    (SELECT coalesce(min(n), 0) FROM (SELECT count(*) AS n FROM events GROUP BY user_id)) AS fewest_user_events,
     (SELECT coalesce(min(n), 0) FROM item_counts) AS fewest_item_events,
     (SELECT coalesce(sum(n), 0) FROM popular) / nullif(per_event.events, 0) AS popular_share,
-    (SELECT count(*) FROM events WHERE timestamp > now() + INTERVAL 1 DAY) AS future_events,
-    (SELECT count(*) FROM events WHERE timestamp < TIMESTAMPTZ '1990-01-01 00:00:00+00') AS ancient_events,
-    -- Of the landed events; the quarantine holds rejected rows of the items file, too.
-    (SELECT count(*) FROM quarantine WHERE reason NOT IN ('missing_item_id', 'duplicate_item')) / nullif($landed, 0)
-        AS quarantined_share
+    (SELECT rejected / nullif(rows, 0) FROM landed) AS quarantined_share,
+    (SELECT count(*) FROM batches WHERE status = 'refused') AS refused_files,
+    (SELECT list(reason ORDER BY file)[:5] FROM batches WHERE status = 'refused') AS refused_files_examples
 FROM per_event

@@ -7,7 +7,7 @@ aggregate made of a whole log (invariants that no single row shows). Great Expec
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FACTS = "facts"
+# Of a fact that counts offenders, some of them.
+EXAMPLES = "_examples"
+
+Facts = dict[str, Any]
 
 # The column that numbers rows of facts.
 _ROW = "s2gr_row"
@@ -75,8 +79,8 @@ def validate(rules: Sequence[Rule], batches: Mapping[str, pd.DataFrame]) -> list
                 "expected": _expected(entry),
                 "expectation": found.expectation_config.type,
             }
-            examples = [str(value) for value in found.result.get("partial_unexpected_list", [])[:_EXAMPLES]]
-            if examples and entry.batch != FACTS:
+            examples = _offenders(found, entry, frame)
+            if examples:
                 metadata["examples"] = examples
             # Great Expectations passes over nulls; a fact that could not be computed is not a fact that holds.
             known = entry.batch != FACTS or bool(frame[entry.arguments["column"]].notna().all())
@@ -121,6 +125,25 @@ def _held(rules: Sequence[Rule], frame: pd.DataFrame) -> Iterator[tuple[Rule, An
     yield from ((entry, by_name[entry.check.name]) for entry in rules)
 
 
+def validate_schema_first(rules: Sequence[Rule], types: Facts, facts: Callable[[], Facts]) -> list[CheckResult]:
+    """Hold the rules about ``types`` against them, and, if all hold, the others against what ``facts`` counts.
+
+    SQL over columns that are missing or of another type would only fail in less readable ways.
+
+    Returns: one result a rule, in their order; unmeasured ones count as failed.
+    """
+    schema = [entry for entry in rules if entry.arguments["column"] in types]
+    rest = [entry for entry in rules if entry not in schema]
+    results = validate(schema, {FACTS: frame_of(types)})
+    wrong = [result.name for result in results if not result.passed]
+    if wrong:
+        results += unmeasured(rest, f"the schema is broken ({', '.join(wrong)})")
+    else:
+        results += validate(rest, {FACTS: frame_of(facts())})
+    by_name = {result.name: result for result in results}
+    return [by_name[entry.check.name] for entry in rules]
+
+
 def unmeasured(rules: Sequence[Rule], reason: str) -> list[CheckResult]:
     """Results of rules that could not be held: what is not known to be right counts as failed."""
     return [
@@ -153,6 +176,15 @@ def _observed(found: Any, entry: Rule, frame: pd.DataFrame) -> str | int | float
         faults = [fault["exception_message"] for fault in _exceptions(found.exception_info)]
         return faults[0] if faults else str(found.result.get("observed_value"))
     return f"{unexpected:,} of {found.result['element_count']:,} rows"
+
+
+def _offenders(found: Any, entry: Rule, frame: pd.DataFrame) -> list[str]:
+    if entry.batch == FACTS:
+        column = entry.arguments["column"] + EXAMPLES
+        values = frame[column].iloc[0] if column in frame.columns else None
+    else:
+        values = found.result.get("partial_unexpected_list")
+    return [str(value) for value in values[:_EXAMPLES]] if values is not None else []
 
 
 def _is_number(frame: pd.DataFrame, entry: Rule) -> bool:

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import dagster as dg
 
-from data_checks import drift, events, sids
+from data_checks import drift, events, items, sids
 from data_checks.result import Check, CheckResult
 from orchestration.dvc_project import PROJECT
 
@@ -56,6 +56,7 @@ def checks() -> dg.Definitions:
     return dg.Definitions(
         asset_checks=[
             suite("events_suite", "events", events),
+            suite("items_suite", "events", items),
             suite("sids_suite", "sids", sids),
             suite("sids_drift", "sids", drift),
         ]

@@ -43,6 +43,7 @@ def admit(landing: Landing, params: Params, connection: duckdb.DuckDBPyConnectio
         Entry(name, digests[original], None, "copy", f"the content of {original}")
         for name, original in landing.copies.items()
     ]
+    entries += [Entry(file.name, file.digest, None, "ignored", file.reason) for file in landing.ignored]
     for entry in entries:
         if entry.status == "refused":
             log.warning("refused: %s", entry.reason)

@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from s2gr.workspace import write_table
 
-# `copy`: its content has landed under another name, too.
-Status = Literal["admitted", "refused", "copy"]
+# `copy`: its content has landed under another name, too. `ignored`: nobody asked for it.
+Status = Literal["admitted", "refused", "copy", "ignored"]
 
 # Refused files that the report names; all of them stand in the ledger.
 _TOLD = 20
+_LANDING = "landing"
 _SCHEMA = pa.schema(
     {
         "file": pa.string(),
@@ -43,7 +45,7 @@ class Entry:
     batch: str
     role: str | None
     status: Status
-    # Why it was refused, in one line; of a copy, the name that its content is taken under.
+    # Why it was not admitted, in one line.
     reason: str | None = None
     # Names of the batch suite's expectations (data_checks/batches.py) that it broke.
     failed_checks: list[str] = field(default_factory=list)
@@ -56,9 +58,19 @@ class Entry:
     last_timestamp: datetime | None = None
 
 
-def write_ledger(entries: Sequence[Entry], path: Path) -> None:
+def write_ledger(entries: Sequence[Entry], landing: str, path: Path) -> None:
+    """``landing``, the identity of all that lay there, goes into the footer of the file."""
     rows = [{**asdict(entry), "rejected": sum(entry.rejected.values())} for entry in entries]
-    write_table(pa.Table.from_pylist(sorted(rows, key=lambda row: row["file"]), _SCHEMA), path)
+    table = pa.Table.from_pylist(sorted(rows, key=lambda row: row["file"]), _SCHEMA)
+    write_table(table.replace_schema_metadata({_LANDING: landing}), path)
+
+
+def ingested(path: Path) -> str | None:
+    """The identity of what lay in the landing folder when the log was made; None: there is no log."""
+    if not path.exists():
+        return None
+    found: bytes | None = (pq.read_schema(path).metadata or {}).get(_LANDING.encode())
+    return found.decode() if found else None
 
 
 def summary(entries: Sequence[Entry]) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def _ingest(
     entries = admit(landing, params, connection)
     _write(connection, "SELECT * FROM quarantine ORDER BY file, row, reason", outputs.quarantine)
     _refuse_if_none_admitted(entries, outputs.quarantine, state)
-    write_ledger(entries, outputs.batches)
+    write_ledger(entries, landing.identity, outputs.batches)
     disagreeing = _count(connection, f"({sql(__file__, 'disagreements.sql')})")
     if disagreeing:
         log.warning(
@@ -86,7 +86,7 @@ def _refuse_if_none_admitted(entries: Sequence[Entry], quarantine: Path, state: 
     The rejected rows are left where the user can look at them.
     """
     for role in ("items", "interactions"):
-        mine = [entry for entry in entries if entry.role == role and entry.status != "copy"]
+        mine = [entry for entry in entries if entry.role == role]
         if (not mine and role == "items") or any(entry.status == "admitted" for entry in mine):
             continue
         path = state / "refused_quarantine.parquet"

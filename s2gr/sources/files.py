@@ -11,7 +11,7 @@ import duckdb
 
 from s2gr.errors import UserError
 from s2gr.params import Source
-from s2gr.sources.folder import TEXT_SUFFIXES, candidates, digest, sidecar, snapshot, with_sidecars
+from s2gr.sources.folder import TEXT_SUFFIXES, candidates, digest, identity, sidecar, snapshot, with_sidecars
 from s2gr.sources.formats import DataFile, open_file
 from s2gr.sources.landing import Batch, Landing, Misfit, Role
 from s2gr.sources.timestamps import check_time_type
@@ -35,30 +35,31 @@ def open_files(source: Source, connection: duckdb.DuckDBPyConnection) -> Landing
         )
 
     before = snapshot(with_sidecars(listing()))
+    digests = {path: _digest(path) for path in before}
     batches: list[Batch] = []
     misfits: list[Misfit] = []
+    ignored: list[Misfit] = []
     copies: dict[str, str] = {}
     taken: dict[str, str] = {}
-    for path in listing():
+    for path in (path for path in listing() if path in digests):
         wanted = [role for role in _ROLES if (paths := named[role]) is None or path in paths]
         # A role that was given to this very file goes before one that it could have.
         given = [role for role in wanted if named[role] is not None]
-        roles = given or wanted
-        if not roles:
-            continue
-        name, content = path.relative_to(source.path).as_posix(), _digest(path)
+        name, content = path.relative_to(source.path).as_posix(), digests[path]
         if content in taken:
             copies[name] = taken[content]
             continue
-        found = _open(source, connection, path, name, content, roles, given)
-        if found is None:
+        found = _open(source, connection, path, name, content, given or wanted, given)
+        if isinstance(found, str):
+            ignored.append(Misfit(name, content, None, False, found))
             continue
         taken[content] = name
         batches += [found] if isinstance(found, Batch) else []
         misfits += [found] if isinstance(found, Misfit) else []
     if not any(batch.role == "interactions" for batch in batches):
         raise UserError(_nothing_fits(source, misfits))
-    return Landing(batches, misfits, copies, before, lambda: with_sidecars(listing()))
+    known = identity(digests, lambda path: digests[path])
+    return Landing(batches, misfits, ignored, copies, before, known, lambda: with_sidecars(listing()))
 
 
 def _named(source: Source, role: Role) -> list[Path] | None:
@@ -92,8 +93,10 @@ def _open(
     content: str,
     roles: Sequence[Role],
     given: Sequence[Role],
-) -> Batch | Misfit | None:
-    """The file as a batch of the first of ``roles`` that it fits; None: it is none of ours."""
+) -> Batch | Misfit | str:
+    """The file as a batch of the first of ``roles`` that it fits; why it is none of ours."""
+    if not roles:
+        return "named neither in source.interactions nor in source.items"
     role = roles[0] if len(roles) == 1 else None
     if (told := _told_digest(path)) not in (None, content):
         reason = f"{name}: {sidecar(path).name} tells SHA-256 {told}, but the file has {content}; copy the file again"
@@ -114,8 +117,10 @@ def _open(
         text = f"{name}: expected column {', '.join(map(repr, missing))}, found {has}"
         return Misfit(name, content, role, False, f"{text}; name your columns in source.{_section(roles[0])}")
     # Vectors for `content.embeddings` lie in the same folder; and whoever names files knows of the others.
-    if "embedding" in file.columns or source.interactions is not None or source.items is not None:
-        return None
+    if "embedding" in file.columns:
+        return "vectors, for content.embeddings"
+    if source.interactions is not None or source.items is not None:
+        return f"named in no parameter, and its columns ({has}) fit nothing"
     wanted = " nor those of ".join(f"{one} ({', '.join(_columns(source, one))})" for one in roles)
     return Misfit(
         name,

@@ -63,9 +63,13 @@ class Landing:
 
     batches: Sequence[Batch]
     misfits: Sequence[Misfit]
+    # Files that nobody asked for.
+    ignored: Sequence[Misfit]
     # Further names of a content → the name that it is taken under.
     copies: Mapping[str, str]
+    # The files as they were when the landing was opened, what they are together, and what lists them now.
     before: Snapshot
+    identity: str
     listing: Callable[[], Sequence[Path]]
 
     def of(self, role: Role) -> list[Batch]:

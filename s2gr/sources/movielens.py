@@ -27,7 +27,7 @@ from s2gr.console import log
 from s2gr.database import literal
 from s2gr.errors import UserError
 from s2gr.params import Source
-from s2gr.sources.folder import digest, snapshot
+from s2gr.sources.folder import digest, identity, snapshot
 from s2gr.sources.landing import Batch, Landing
 
 URL = "https://files.grouplens.org/datasets/movielens/ml-100k.zip"
@@ -111,7 +111,8 @@ def open_movielens(source: Source, connection: duckdb.DuckDBPyConnection, downlo
     ratings, movie_list = folder / copy.ratings, folder / copy.movies
     connection.register("movielens_items", _movie_table(movies))
     batches = [_ratings_batch(ratings, copy.header), _movies_batch(movie_list)]
-    return Landing(batches, [], {}, snapshot([ratings, movie_list]), lambda: [ratings, movie_list])
+    files = [ratings, movie_list]
+    return Landing(batches, [], [], {}, snapshot(files), identity(files), lambda: files)
 
 
 def _find(folder: Path) -> tuple[Path, _Copy] | None:

@@ -47,7 +47,9 @@ class Artefacts:
     quarantine: Columns
     sids: Columns
     config: dict[str, int]
-    landed: int
+    # A row for each landed file: file, batch, role, status, reason, rows, rejected.
+    batches: list[tuple[str, str, str, str, str | None, int, int]]
+    disagreeing: int
     types: dict[str, dict[str, pa.DataType]]
 
     def write(self, root: Path) -> Path:
@@ -57,7 +59,12 @@ class Artefacts:
             kinds = {**TYPES, **self.types.get(name, {})}
             arrays = {column: pa.array(values, kinds.get(column)) for column, values in columns.items()}
             write_table(pa.table(arrays), getattr(workspace, name))
-        write_json({"landed": self.landed}, workspace.report("events"))
+        names = ("file", "batch", "role", "status", "reason", "rows", "rejected")
+        columns = dict(zip(names, map(list, zip(*self.batches, strict=True)), strict=True))
+        write_table(
+            pa.table({name: pa.array(column, TYPES.get(name)) for name, column in columns.items()}), workspace.batches
+        )
+        write_json({"items_disagreeing": self.disagreeing}, workspace.report("events"))
         write_json(self.config, workspace.codebook / "config.json")
         return root
 
@@ -88,7 +95,11 @@ def make_artefacts(users: int = 40, length: int = 12, items: int = 64, seed: int
             **{f"code_{level + 1}": [code[level] for code in codes] for level in range(LEVELS)},
         },
         config={"codes": CODES, "levels": LEVELS},
-        landed=users * length,
+        batches=[
+            ("log.parquet", "00", "interactions", "admitted", None, users * length, 0),
+            ("items.parquet", "01", "items", "admitted", None, items, 0),
+        ],
+        disagreeing=0,
         types={},
     )
 

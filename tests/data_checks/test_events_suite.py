@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -50,16 +51,6 @@ def _empty(artefacts: Any) -> None:
         values.clear()
 
 
-def _unused_item(artefacts: Any) -> None:
-    for column in artefacts.items.values():
-        column.append("j")
-
-
-def _listed_twice(artefacts: Any) -> None:
-    for column in artefacts.items.values():
-        column.append(column[-1])
-
-
 def _short_history(artefacts: Any) -> None:
     for column, value in zip(
         ("user_id", "item_id", "timestamp", "position", "split"),
@@ -70,7 +61,8 @@ def _short_history(artefacts: Any) -> None:
 
 
 def _rare_item(artefacts: Any) -> None:
-    _unused_item(artefacts)
+    for column in artefacts.items.values():
+        column.append("j")
     artefacts.events["item_id"][0] = "j"
 
 
@@ -79,8 +71,12 @@ def _same_day(artefacts: Any) -> None:
 
 
 def _rejected(artefacts: Any) -> None:
-    rows = 10
-    artefacts.quarantine.update(file=["f"] * rows, row=list(range(rows)), reason=["r"] * rows, record=["{}"] * rows)
+    file, batch, role, status, reason, rows, _ = artefacts.batches[0]
+    artefacts.batches[0] = (file, batch, role, status, reason, rows, 10)
+
+
+def _refused(artefacts: Any) -> None:
+    artefacts.batches.append(("late.csv", "02", "interactions", "refused", "late.csv has no rows", 0, 0))
 
 
 def _one_hit(artefacts: Any) -> None:
@@ -93,14 +89,11 @@ FAULTS: dict[str, list[Fault]] = {
     "events_timestamp_type": [_drop("events", "timestamp"), _type("events", "timestamp", pa.timestamp("s", "UTC"))],
     "events_position_type": [_drop("events", "position"), _type("events", "position", pa.int64())],
     "events_split_type": [_drop("events", "split"), _retyped("events", "split")],
-    **{f"items_{name}_type": [_drop("items", name), _retyped("items", name)] for name in ("item_id", "title", "text")},
     **{
         f"events_{name}_present": [_set("events", name, 5, None)]
         for name in ("user_id", "item_id", "timestamp", "position", "split")
     },
     "events_split_known": [_set("events", "split", 5, "holdout")],
-    **{f"items_{name}_present": [_set("items", name, 5, None)] for name in ("item_id", "title", "text")},
-    "items_unique": [_listed_twice],
     "events_not_empty": [_empty],
     "positions_gapless": [_set("events", "position", 5, 4), _set("events", "position", 11, 12)],
     "time_follows_position": [_set("events", "timestamp", 5, datetime(2019, 12, 31, tzinfo=UTC))],
@@ -111,11 +104,11 @@ FAULTS: dict[str, list[Fault]] = {
         _set("events", "split", 0, "test"),
     ],
     "events_items_known": [_set("events", "item_id", 5, "j")],
-    "items_have_events": [_unused_item],
     "users_in_k_core": [_short_history],
     "items_in_k_core": [_rare_item],
     "no_future_events": [_set("events", "timestamp", 11, datetime.now(UTC) + timedelta(days=2))],
     "no_ancient_events": [_set("events", "timestamp", 0, datetime(1970, 1, 19, tzinfo=UTC))],
+    "batches_admitted": [_refused],
     "few_quarantined": [_rejected],
     "few_ties": [_same_day],
     "popularity_spread": [_one_hit],
@@ -129,7 +122,7 @@ def test_conforming_log_passes_every_check(artefacts: Any, tmp_path: Path) -> No
 
 
 def test_every_expectation_has_a_planted_fault() -> None:
-    assert set(FAULTS) == {entry.name for entry in events.CHECKS}
+    assert {*FAULTS, "landed_files_read"} == {entry.name for entry in events.CHECKS}
 
 
 @pytest.mark.parametrize(("name", "fault"), [(name, fault) for name, faults in FAULTS.items() for fault in faults])
@@ -145,7 +138,30 @@ def test_failing_rows_are_shown(artefacts: Any, tmp_path: Path) -> None:
     artefacts.events["split"][5] = "holdout"
     results = {result.name: result for result in events.check(artefacts.write(tmp_path))}
     assert results["events_split_known"].metadata["examples"] == ["holdout"]
-    assert results["events_split_known"].metadata["observed"] == "1 of 480 rows"
+    assert results["events_split_known"].metadata["observed"] == 1
+
+
+def test_a_refused_file_is_shown_with_its_reason(artefacts: Any, tmp_path: Path) -> None:
+    _refused(artefacts)
+    results = {result.name: result for result in events.check(artefacts.write(tmp_path))}
+    assert results["batches_admitted"].metadata["examples"] == ["late.csv has no rows"]
+    assert results["batches_admitted"].severity == "warning"
+
+
+def test_a_file_that_the_log_has_not_seen_is_shown(artefacts: Any, tmp_path: Path) -> None:
+    landing = artefacts.write(tmp_path) / "landing"
+    landing.mkdir()
+    (landing / "seen.csv").write_text("seen")
+    artefacts.batches[0] = ("renamed.csv", hashlib.sha256(b"seen").hexdigest(), *artefacts.batches[0][2:])
+    artefacts.write(tmp_path)
+    (tmp_path / "params.yaml").write_text("source: {kind: files, path: landing}\n")
+    results = {result.name: result for result in events.check(tmp_path)}
+    assert results["landed_files_read"].passed
+    (landing / "new.csv").write_text("new")
+    (landing / "half.csv.part").write_text("half")
+    results = {result.name: result for result in events.check(tmp_path)}
+    assert not results["landed_files_read"].passed
+    assert results["landed_files_read"].metadata["examples"] == ["new.csv"]
 
 
 def test_k_core_comes_from_the_params_of_the_workspace(artefacts: Any, tmp_path: Path) -> None:
@@ -168,22 +184,19 @@ def test_damaged_log_is_one_line(artefacts: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("landed", "passed"), [(10_000, True), (999, False)])
-def test_the_rejected_share_is_of_the_landed_rows_not_of_those_in_the_k_core(
+def test_the_rejected_share_is_of_the_admitted_rows_not_of_those_in_the_k_core(
     landed: int, passed: bool, artefacts: Any, tmp_path: Path
 ) -> None:
-    # 480 events are left of `landed`: the k-core dropped the others, and they were sound.
-    artefacts.landed = landed
-    _rejected(artefacts)
+    # 480 events are left of `landed`: the k-core dropped the others, and they were sound. Of the items' rows and of a
+    # refused file none counts.
+    artefacts.batches = [
+        ("log.parquet", "00", "interactions", "admitted", None, landed, 10),
+        ("items.parquet", "01", "items", "admitted", None, 64, 30),
+        ("bad.parquet", "02", "interactions", "refused", "no", 500, 500),
+    ]
     results = {result.name: result for result in events.check(artefacts.write(tmp_path))}
     assert results["few_quarantined"].passed is passed
     assert results["few_quarantined"].metadata["observed"] == pytest.approx(10 / landed)
-
-
-def test_rejected_items_are_no_rejected_events(artefacts: Any, tmp_path: Path) -> None:
-    _rejected(artefacts)
-    artefacts.quarantine["reason"] = ["duplicate_item", "missing_item_id"] * 5
-    results = {result.name: result for result in events.check(artefacts.write(tmp_path))}
-    assert results["few_quarantined"].metadata["observed"] == 0
 
 
 def test_k_core_comes_from_the_last_run_where_the_folder_has_no_params(artefacts: Any, tmp_path: Path) -> None:

@@ -150,13 +150,13 @@ def test_the_job_holds_every_asset_and_check() -> None:
     definitions = defs()
     job = definitions.resolve_job_def("pipeline")
     assert {key.to_user_string() for key in job.asset_layer.selected_asset_keys} == set(STAGES)
-    assert {node.name for node in job.nodes} == {*STAGES, "events_suite", "sids_suite", "sids_drift"}
+    assert {node.name for node in job.nodes} == {*STAGES, "events_suite", "items_suite", "sids_suite", "sids_drift"}
 
 
 def test_critical_checks_block_and_warnings_do_not() -> None:
-    from data_checks import drift, events, sids
+    from data_checks import drift, events, items, sids
 
-    severities = {check.name: check.severity for module in (drift, events, sids) for check in module.CHECKS}
+    severities = {check.name: check.severity for module in (drift, events, items, sids) for check in module.CHECKS}
     graph = defs().resolve_asset_graph()
     blocking = {key.name: graph.get(key).blocking for key in graph.asset_check_keys}
     assert blocking == {name: severity == "critical" for name, severity in severities.items()}
