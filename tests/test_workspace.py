@@ -134,5 +134,5 @@ def test_peak_memory_is_in_megabytes_on_every_system(
 ) -> None:
     monkeypatch.setattr(sys, "platform", platform)
     monkeypatch.setattr("resource.getrusage", lambda _: types.SimpleNamespace(ru_maxrss=2 * 1024**2))
-    stage._record_timing(Workspace(tmp_path), "sids", 1.0)
+    stage._record_timing(Workspace(tmp_path), "sids", 1.0, 1.0)
     assert read_json(tmp_path / ".s2gr/timings.json")["sids"]["peak_mb"] == peak_mb
