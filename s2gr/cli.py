@@ -1,13 +1,15 @@
-"""What people type: ``s2gr run``, ``s2gr summary``, ``s2gr recommend``; each imports what it needs when it runs."""
+"""What people type, `s2gr …`; each command imports what it needs when it runs."""
 
 from __future__ import annotations
 
+import gc
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from s2gr import __version__, cli_publish
+from s2gr import __version__, cli_publish, cli_serve
 from s2gr.cli_common import ParamsFiles, Workdir, one_line_errors, params_of, stdout
 
 app = typer.Typer(
@@ -18,6 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(cli_publish.app)
+app.add_typer(cli_serve.app)
 
 
 def _version(wanted: bool) -> None:
@@ -85,30 +88,6 @@ def summary(workdir: Workdir = Path()) -> None:
 
 
 @app.command()
-def recommend(
-    user: Annotated[str, typer.Option("--user", "-u", help="A user_id of the log.")],
-    k: Annotated[int, typer.Option("-k", min=1, help="How many items.")] = 10,
-    exclude_seen: Annotated[
-        bool, typer.Option("--exclude-seen/--include-seen", help="Leave out what the user has met already.")
-    ] = True,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    params: ParamsFiles = None,
-    workdir: Workdir = Path(),
-) -> None:
-    """Recommend items to one user: titles, scores and semantic IDs."""
-    with one_line_errors():
-        from s2gr import recommend as recommending
-        from s2gr.workspace import Workspace
-
-        workspace = Workspace(workdir)
-        found = recommending.recommend(workspace, params_of(workspace, params), user, k, exclude_seen)
-        if as_json:
-            typer.echo(recommending.as_json(found))
-        else:
-            recommending.print_recommendations(found, stdout())
-
-
-@app.command()
 def assign(
     items: Annotated[
         Path, typer.Option(help="Parquet, CSV or JSONL: a row per new item, with its text or an `embedding`.")
@@ -135,4 +114,9 @@ def assign(
 
 def main() -> None:
     """The command ``s2gr``."""
-    app()
+    try:
+        app()
+    finally:
+        # Or Python goes through all objects once more before it ends: half a second. DuckDB wants its own released.
+        if "duckdb" not in sys.modules:
+            gc.freeze()

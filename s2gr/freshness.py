@@ -49,10 +49,10 @@ _FRONT_END = {
     "cli.py",
     "cli_common.py",
     "cli_publish.py",
+    "cli_serve.py",
     "code_tables.py",
     "freshness.py",
     "pipeline.py",
-    "recommend.py",
     "summary.py",
 }
 # The verdict on landed files, which the stage `events` asks for.

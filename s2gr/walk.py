@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import load_file, save_file
 from scipy import sparse
 
-from s2gr.sequences import Sequences
+if TYPE_CHECKING:
+    from s2gr.sequences import Sequences
 
 # Positions to either side that count as neighbours in the undirected walk.
 UNDIRECTED_WINDOW = 3

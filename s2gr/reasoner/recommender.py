@@ -35,13 +35,17 @@ BEAM = 20
 
 
 @dataclass(frozen=True)
-class Recommended:
-    """An item that is recommended."""
-
+class Item:
     item_id: str
     title: str
     sid: tuple[int, ...]
-    # Of the model's own ranking (`reasoner.ranking`): a share of one if `fused`, a log-probability if `beam`.
+
+
+@dataclass(frozen=True)
+class Recommended(Item):
+    """An item that is recommended."""
+
+    # By the model's own ranking (`reasoner.ranking`): a share of one if `fused`, a log-probability if `beam`.
     score: float
 
 
@@ -68,6 +72,7 @@ class Recommender:
         counts: of the training events, for the walks.
         fusion: the weights of the sources.
         titles: of the items; their ids stand in where there are none.
+        version: of the bundle, if it was published.
     """
 
     def __init__(
@@ -78,10 +83,11 @@ class Recommender:
         fusion: Fusion,
         device: torch.device,
         titles: Sequence[str] | None = None,
+        version: str = "unpublished",
     ) -> None:
         self.model = model.to(device).eval()
         self.sids, self.counts, self.fusion, self.device = sids, counts, fusion, device
-        self.titles = list(titles or sids.item_ids)
+        self.titles, self.version = list(titles or sids.item_ids), version
         self.walk = GraphWalk(counts.directed, counts.popularity)
         self.walk_undirected = GraphWalk(counts.undirected, counts.popularity)
         self.constraint = Constraint.of(build_trie(sids.codes), device)
@@ -254,11 +260,15 @@ class Recommender:
         found = [row for item_id in item_ids if (row := self.row_of.get(item_id)) is not None]
         return np.unique(np.array(found, dtype=np.int64))
 
+    def item(self, row: int) -> Item:
+        """What lies at ``row`` of the catalogue."""
+        return Item(self.item_ids[row], self.titles[row], tuple(self.sids.codes[row].tolist()))
+
     def described(self, ranking: Ranking) -> list[list[Recommended]]:
         """The items of each user, best first."""
         return [
             [
-                Recommended(self.item_ids[row], self.titles[row], tuple(self.sids.codes[row].tolist()), score)
+                Recommended(**vars(self.item(row)), score=score)
                 for row, score in zip(items, scores, strict=True)
                 if row >= 0
             ]
@@ -293,8 +303,7 @@ class Recommender:
         published = not isinstance(source, Workspace)
         # What `current` points to may change while it is read.
         workspace = source if isinstance(source, Workspace) else Workspace(Path(source).resolve())
-        if published:
-            verified(workspace.root)
+        version = verified(workspace.root).version if published else "unpublished"
         folder = workspace.reasoner
         if not (folder / "config.json").exists():
             raise UserError(f"{folder} holds no model: run `make pipeline`, `dvc repro` or `s2gr run` first")
@@ -322,4 +331,4 @@ class Recommender:
                 # The walks give them nothing: nobody has met them.
                 counts, titles = counts.with_items(len(sids.item_ids)), titles + new.titles
         device = prepare_torch(params.runtime if params else Runtime())
-        return Recommender(model, sids, counts, Fusion.of(config["fusion"]), device, titles).frozen()
+        return Recommender(model, sids, counts, Fusion.of(config["fusion"]), device, titles, version).frozen()

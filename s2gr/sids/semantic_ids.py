@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from s2gr.errors import UserError
 from s2gr.workspace import read_table
@@ -55,7 +54,8 @@ def read_codes(path: Path) -> SemanticIds:
     names = code_columns(table.column_names)
     if not names or "item_id" not in table.column_names:
         raise UserError(f"{path}: expected columns item_id, code_1, code_2, …, found {', '.join(table.column_names)}")
-    columns = [pc.cast(table[name], "int64").to_numpy() for name in names]
+    # Not by `to_numpy`, which imports pandas, and that takes as long as all else that a start needs but torch.
+    columns = [np.from_dlpack(table[name].cast(pa.int64()).combine_chunks()) for name in names]
     return SemanticIds(table["item_id"].to_pylist(), np.stack(columns, axis=1))
 
 
