@@ -1,30 +1,33 @@
--- The bins that the distributions are compared in, as the table `bins` (feature, value, bin) and their counts,
--- `counts` (feature, bin, reference, current). Table: windows.
+-- The bins that the distributions are compared in: `bins` (feature, value, bin) and their counts,
+-- `counts` (feature, bin, number, reference, recent, current). Table: windows.
 --
 -- Features: code_1 … code_L, and `prefix`, the pair (code 1, code 2). A value of which the smaller window would expect
 -- fewer than five events, if both windows were alike, falls into the bin `rare` (Cochran's rule): the PSI of near-empty
 -- bins is all noise. Both windows together decide which values are rare, so that the bins favour neither.
+-- `number` counts the bins of a feature from 0, in the order of their names.
 CREATE TEMP TABLE tally AS
 WITH long AS (
-    SELECT side, unnest(codes) AS code, generate_subscripts(codes, 1) AS level FROM windows WHERE codes IS NOT NULL
+    SELECT side, recent, unnest(codes) AS code, generate_subscripts(codes, 1) AS level
+    FROM windows
+    WHERE codes IS NOT NULL
+),
+
+valued AS (
+    SELECT 'code_' || level AS feature, code::VARCHAR AS value, side, recent FROM long
+    UNION ALL
+    SELECT 'prefix' AS feature, codes[1] || '-' || codes[2] AS value, side, recent
+    FROM windows
+    WHERE codes IS NOT NULL
 )
 
 SELECT
-    'code_' || level AS feature,
-    code::VARCHAR AS value,
+    feature,
+    value,
     count(*) FILTER (side = 'reference') AS reference,
+    count(*) FILTER (recent) AS recent,
     count(*) FILTER (side = 'current') AS current
-FROM long
-GROUP BY level, code
-UNION ALL
-SELECT
-    'prefix' AS feature,
-    codes[1] || '-' || codes[2] AS value,
-    count(*) FILTER (side = 'reference') AS reference,
-    count(*) FILTER (side = 'current') AS current
-FROM windows
-WHERE codes IS NOT NULL
-GROUP BY codes[1], codes[2];
+FROM valued
+GROUP BY feature, value;
 
 CREATE TEMP TABLE bins AS
 WITH totals AS (
@@ -39,10 +42,17 @@ SELECT
         ELSE value
     END AS bin,
     reference,
+    recent,
     current
 FROM tally JOIN totals USING (feature);
 
 CREATE TEMP TABLE counts AS
-SELECT feature, bin, sum(reference)::BIGINT AS reference, sum(current)::BIGINT AS current
+SELECT
+    feature,
+    bin,
+    CAST(row_number() OVER (PARTITION BY feature ORDER BY bin) - 1 AS INTEGER) AS number,
+    sum(reference)::BIGINT AS reference,
+    sum(recent)::BIGINT AS recent,
+    sum(current)::BIGINT AS current
 FROM bins
 GROUP BY feature, bin

@@ -7,21 +7,22 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-
-from data_checks.psi import noise
 from data_checks.result import Metadata
-from s2gr.params import Params
+from data_checks.signals import Signal
 
 Columns = Mapping[str, list[str]]
 
 
-def write(folder: Path, windows: Mapping[str, Columns], params: Params) -> Metadata:
+def write(
+    folder: Path, windows: Mapping[str, Columns], totals: Mapping[str, int], signals: Mapping[str, Signal]
+) -> Metadata:
     """Write ``sid_drift.html`` and ``sid_drift.json``.
 
     Args:
         folder: made if it does not exist.
         windows: ``reference`` and ``current``: feature → the bin of each sampled event.
+        totals: events that each window was sampled from.
+        signals: feature → what all of its events say.
     Returns: ``report`` and ``report_json``, their paths, and the sizes of the samples.
     """
     # Read by Evidently as it is imported.
@@ -34,7 +35,7 @@ def write(folder: Path, windows: Mapping[str, Columns], params: Params) -> Metad
     reference, current = (pd.DataFrame(dict(windows[side]), dtype="str") for side in ("reference", "current"))
     metrics = [
         # The sample is smaller than the windows, and its noise is larger: it gets a threshold of its own.
-        ValueDrift(column=feature, method="psi", threshold=_threshold(windows, feature, params))
+        ValueDrift(column=feature, method="psi", threshold=_threshold(windows, feature, totals, signals[feature]))
         for feature in windows["current"]
     ]
     snapshot = Report(metrics).run(
@@ -52,13 +53,11 @@ def write(folder: Path, windows: Mapping[str, Columns], params: Params) -> Metad
     }
 
 
-def _threshold(windows: Mapping[str, Columns], feature: str, params: Params) -> float:
-    samples = [np.array(windows[side][feature]) for side in ("reference", "current")]
-    labels = np.unique(np.concatenate(samples))
-    counts = [np.bincount(np.searchsorted(labels, sample), minlength=len(labels)) for sample in samples]
-    generator = np.random.default_rng(params.runtime.seed)
-    false_alarm = params.drift.false_alarm / len(windows["current"])
-    return noise(counts[0], counts[1], false_alarm, generator).threshold(params.drift.floor)
+def _threshold(windows: Mapping[str, Columns], feature: str, totals: Mapping[str, int], signal: Signal) -> float:
+    """That of all events, and above it what sampling adds: ``(K − 1)·Σ(1/sample − 1/total)``, plus three of its sds."""
+    bins = len(set(windows["reference"][feature]) | set(windows["current"][feature]))
+    sampling = sum(1 / len(windows[side][feature]) - 1 / totals[side] for side in totals)
+    return signal.threshold + (bins - 1 + 3 * (2 * (bins - 1)) ** 0.5) * sampling
 
 
 def _replace(path: Path, text: str) -> None:

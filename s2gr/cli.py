@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from s2gr import __version__, cli_publish, cli_serve
+from s2gr import __version__, cli_loop, cli_publish, cli_serve
 from s2gr.cli_common import ParamsFiles, Workdir, one_line_errors, params_of, stdout
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app = typer.Typer(
 )
 app.add_typer(cli_publish.app)
 app.add_typer(cli_serve.app)
+app.add_typer(cli_loop.app)
 
 
 def _version(wanted: bool) -> None:

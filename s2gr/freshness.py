@@ -48,6 +48,7 @@ _FRONT_END = {
     "assign.py",
     "cli.py",
     "cli_common.py",
+    "cli_loop.py",
     "cli_publish.py",
     "cli_serve.py",
     "code_tables.py",

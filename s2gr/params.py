@@ -256,18 +256,26 @@ class Evaluation(Section):
 
 
 class Drift(Section):
-    """When the newest events count as drifted away from what the semantic IDs were trained on."""
+    """When the newest events count as drifted away from what the published model was trained on."""
 
-    # The newest events, as a share of all.
-    window: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
-    # How often the check may fire where nothing has changed but chance.
+    # How often the check as a whole may fire where nothing has changed but chance.
     false_alarm: Annotated[float, Field(ge=0.001, le=0.5)] = 0.01
-    # Of the PSI above its mean under chance: a significant but smaller shift is no drift.
+    # What is worth an alarm, however significant less is. PSI above its mean under chance.
     floor: Annotated[float, Field(ge=0.0)] = 0.25
     # The share of the newest events that may fall on items without a semantic ID.
     without_sid: Fraction = 0.05
+    # The probability that a new item fits the codebook worse than a left-out one; 0.5 = as well.
+    new_items: Annotated[float, Field(ge=0.5, lt=1.0)] = 0.7
+    # The move of the thinking clusters' entropy, as a share of the most possible.
+    thinking: Fraction = 0.1
+    # The share of Recall@10 that is lost.
+    recall_lost: Fraction = 0.3
+    # Users whom the published model is asked about.
+    cases: Annotated[int, Field(ge=100)] = 1000
     # Events of each window in the HTML report.
     sample: Annotated[int, Field(ge=100)] = 20_000
+    # While nothing is published: the newest events, as a share of all.
+    window: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
 
 
 class Publish(Section):

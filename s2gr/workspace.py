@@ -72,6 +72,11 @@ class Workspace:
         return self.root / "models/published"
 
     @property
+    def reference_log(self) -> Path:
+        """In a bundle only: the log that drift is measured against."""
+        return self.root / "drift/log.parquet"
+
+    @property
     def state(self) -> Path:
         """What is not an artefact: downloads, checkpoints, timings, half-written outputs."""
         return self.root / ".s2gr"

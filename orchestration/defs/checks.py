@@ -58,6 +58,6 @@ def checks() -> dg.Definitions:
             suite("events_suite", "events", events),
             suite("items_suite", "events", items),
             suite("sids_suite", "sids", sids),
-            suite("sids_drift", "sids", drift),
+            suite("drift", "events", drift),
         ]
     )

@@ -8,6 +8,7 @@ width of the confidence, the probability of the most probable cluster (Guo et al
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -119,6 +120,24 @@ def cluster_probabilities(model: S2GR, thoughts: Tensor) -> dict[int, Tensor]:
     last = thoughts[:, list(model.schedule.aligned.values())]
     probabilities = losses.cluster_logits(last, centres, model.params.alignment_temperature).softmax(-1)
     return {level: probabilities[:, index] for index, level in enumerate(levels)}
+
+
+@torch.no_grad()
+def cluster_entropy(recommender: Recommender, cases: Cases, batch_size: int) -> Values:
+    """How unsure the thoughts are of the cluster to come, float64 ``[cases]``, given the target's true codes before it.
+
+    The entropy over the Kc clusters as a share of the most possible, ``log Kc``; the mean over the aligned levels.
+    """
+    model, found = recommender.model, []
+    for batch in cases.batches(batch_size):
+        memory = recommender.encode(batch.histories, batch.lengths)
+        decoded = model.decode(memory, torch.from_numpy(batch.targets).to(model.codes.device)[:, None])
+        assert decoded.thoughts is not None  # there are aligned levels
+        levels = cluster_probabilities(model, decoded.thoughts[:, 0]).values()
+        entropies = [torch.special.entr(each.double()).sum(1) / math.log(each.shape[1]) for each in levels]
+        found.append(torch.stack(entropies).mean(0).cpu())
+    values: Values = torch.cat(found).numpy() if found else np.zeros(0)
+    return values
 
 
 def _judged(probabilities: Tensor, truth: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from s2gr.errors import UserError
 from s2gr.manifest import file_hash
 from s2gr.params import Params
 from s2gr.publish.names import Names, names_of
+from s2gr.publish.reference import write_reference
 from s2gr.sids.new_sids import new_sids_path, read_new_sids
 from s2gr.sids.semantic_ids import read_sids
 from s2gr.workspace import Workspace, read_json, read_table
@@ -55,6 +56,7 @@ def assemble(workspace: Workspace, params: Params, folder: Path) -> list[str]:
     (folder / PARAMS).write_text(yaml.safe_dump(params.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
     _names(bundle).write(folder / NAMES)
     _copy_new_items(workspace, bundle)
+    write_reference(workspace, params, bundle)
     return files_of(folder)
 
 

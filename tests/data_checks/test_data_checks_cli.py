@@ -38,7 +38,7 @@ def test_conforming_workspace_exits_with_0_and_a_table(
     assert "rows_sorted" in printed
     assert "sids_unique" in printed
     assert "0 critical and 0 warnings failed" in printed
-    assert "reports/drift/sid_drift.html" in printed
+    assert "sid_drift.html" in printed
 
 
 def test_failed_critical_check_exits_with_1(artefacts: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

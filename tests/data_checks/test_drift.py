@@ -26,7 +26,7 @@ def _params(**section: Any) -> Params:
 @pytest.fixture
 def silent(monkeypatch: pytest.MonkeyPatch) -> None:
     """No report: for tests that repeat the measurement."""
-    monkeypatch.setattr("data_checks.report.write", lambda folder, windows, params: {})
+    monkeypatch.setattr("data_checks.report.write", lambda folder, windows, totals, signals: {})
 
 
 @pytest.fixture
@@ -62,7 +62,8 @@ def test_a_third_of_the_mass_moving_between_codes_is_caught(log: Any, tmp_path: 
     assert not found["sid_codes_drift"].passed
     assert not found["sid_prefix_drift"].passed
     assert found["sid_codes_drift"].severity == "warning"
-    assert found["sid_codes_drift"].metadata["code_1_moved"][0].startswith("0: ")
+    assert found["sid_codes_drift"].metadata["verdict"] == "alarm"
+    assert found["sid_codes_drift"].metadata["code_1_psi_moved"][0].startswith("0: ")
 
 
 @pytest.mark.usefixtures("silent")
@@ -72,7 +73,8 @@ def test_a_significant_but_small_shift_is_below_the_floor(make: Callable[..., An
     root = log.write(tmp_path)
     found = _by_name(drift.check(root))["sid_codes_drift"]
     assert found.passed
-    assert found.metadata["code_1_psi"] > found.metadata["code_1_noise_quantile"]
+    assert found.metadata["verdict"] == "moved"
+    assert found.metadata["code_1_psi"] > found.metadata["code_1_psi_chance_limit"]
     assert not _by_name(drift.check(root, _params(floor=0.0)))["sid_codes_drift"].passed
 
 
@@ -112,34 +114,57 @@ def test_events_that_share_the_oldest_time_stay_together(log: Any, tmp_path: Pat
 
 
 @pytest.mark.usefixtures("silent")
-def test_one_instant_can_not_be_measured_and_says_so(log: Any, tmp_path: Path) -> None:
+def test_one_instant_can_not_be_measured_and_nothing_is_held_against_it(log: Any, tmp_path: Path) -> None:
     log.events["timestamp"] = log.events["timestamp"][:1] * len(log.events["timestamp"])
     results = drift.check(log.write(tmp_path))
-    assert not any(result.passed for result in results)
+    assert all(result.passed for result in results)
     assert all("not measured" in result.metadata["observed"] for result in results)
 
 
 @pytest.mark.usefixtures("silent")
-def test_events_on_items_without_a_sid_are_counted(log: Any, tmp_path: Path) -> None:
+def test_events_on_items_without_a_sid_are_beyond_those_of_the_reference(log: Any, tmp_path: Path) -> None:
+    new = set(log.sids["item_id"][:8])
+    for row, (item, position) in enumerate(zip(log.events["item_id"], log.events["position"], strict=True)):
+        if item in new and position < 18:
+            log.events["item_id"][row] = log.sids["item_id"][8 + row % 56]
     for values in log.sids.values():
         del values[:8]
     found = _by_name(drift.check(log.write(tmp_path)))["events_without_sid"]
     assert not found.passed
     assert found.metadata["observed"] == pytest.approx(1 / 8, abs=0.06)
-    assert found.metadata["reference"] == pytest.approx(1 / 8, abs=0.02)
+    assert found.metadata["without_sid_chance"] == pytest.approx(0, abs=0.01)
+
+
+@pytest.mark.usefixtures("silent")
+def test_items_that_never_had_a_sid_are_no_drift(log: Any, tmp_path: Path) -> None:
+    for values in log.sids.values():
+        del values[:8]
+    found = _by_name(drift.check(log.write(tmp_path)))["events_without_sid"]
+    assert found.passed
+    assert found.metadata["without_sid_chance"] == pytest.approx(1 / 8, abs=0.02)
+
+
+@pytest.mark.usefixtures("silent")
+def test_a_window_without_any_known_item_is_an_alarm(log: Any, tmp_path: Path) -> None:
+    for row, position in enumerate(log.events["position"]):
+        if position >= 18:
+            log.events["item_id"][row] = "new"
+    found = _by_name(drift.check(log.write(tmp_path)))
+    assert not found["events_without_sid"].passed
+    assert found["sid_codes_drift"].metadata["verdict"] == "not measured"
 
 
 @pytest.mark.usefixtures("silent")
 def test_rare_values_share_a_bin(log: Any, tmp_path: Path) -> None:
     # 64 prefixes and 400 newest events: about six each, so that some fall below five and some do not.
     metadata = drift.check(log.write(tmp_path))[1].metadata
-    assert 2 <= metadata["prefix_bins"] < 65
+    assert 2 <= metadata["prefix_psi_bins"] < 65
 
 
 def test_duckdb_and_evidently_agree_on_all_of_the_data(log: Any, tmp_path: Path) -> None:
     _move(log, 0.9)
-    found = drift.check(log.write(tmp_path), _params(sample=1_000_000))
-    metadata = found[0].metadata | found[1].metadata
+    found = _by_name(drift.check(log.write(tmp_path), _params(sample=1_000_000)))
+    metadata = found["sid_codes_drift"].metadata | found["sid_prefix_drift"].metadata
     report = json.loads(Path(metadata["report_json"]).read_text())
     evidently = {metric["config"]["column"]: metric["value"] for metric in report["metrics"]}
     assert set(evidently) == {"code_1", "code_2", "code_3", "prefix"}
@@ -160,7 +185,7 @@ def test_report_is_offline_reproducible_and_phones_nobody(
     again = drift.check(root, _params(sample=300))[0].metadata
     assert called == []
     assert os.environ["DO_NOT_TRACK"] == "1"
-    assert first["report"] == root / "reports/drift/sid_drift.html"
+    assert first["report"] == root / "reports/drift/unpublished-20200101T190319/sid_drift.html"
     assert not re.search(r"""<(script|link|img|iframe)[^>]*(src|href)=["']?(https?:)?//""", page)
     assert "code_1" in page
     assert (first["sampled_reference"], first["sampled_current"]) == (300, 300)
@@ -169,9 +194,16 @@ def test_report_is_offline_reproducible_and_phones_nobody(
     assert first == again
 
 
-def test_missing_sids_are_one_line(log: Any, tmp_path: Path) -> None:
+def test_before_the_first_model_nothing_is_measured(log: Any, tmp_path: Path) -> None:
     (log.write(tmp_path) / "data/sids.parquet").unlink()
-    with pytest.raises(UserError, match=r"sids\.parquet is missing"):
+    results = drift.check(tmp_path)
+    assert all(result.passed for result in results)
+    assert "nothing is published yet" in results[0].metadata["observed"]
+
+
+def test_a_missing_log_is_one_line(log: Any, tmp_path: Path) -> None:
+    (log.write(tmp_path) / "data/events.parquet").unlink()
+    with pytest.raises(UserError, match=r"events\.parquet is missing"):
         drift.check(tmp_path)
 
 
@@ -179,3 +211,19 @@ def test_params_section_refuses_values_out_of_range(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text("drift: {window: 1.0}\n")
     with pytest.raises(UserError, match=r"drift\.window"):
         load_params([tmp_path / "params.yaml"])
+
+
+@pytest.mark.usefixtures("silent")
+def test_a_move_that_the_newest_training_events_have_made_already_is_settled(
+    make: Callable[..., Any], tmp_path: Path
+) -> None:
+    log, generator = make(users=400, length=20), np.random.default_rng(3)
+    first = [i for i, code in zip(log.items["item_id"], log.sids["code_1"], strict=True) if code == 0]
+    for row, position in enumerate(log.events["position"]):
+        if position >= 16 and row // 20 % 2:
+            log.events["item_id"][row] = first[generator.integers(len(first))]
+    # The newest tenth is positions 18 and 19; as many training events before it are positions 16 and 17.
+    found = _by_name(drift.check(log.write(tmp_path)))["sid_codes_drift"]
+    assert found.passed
+    assert found.metadata["code_1_psi_verdict"] == "settled"
+    assert found.metadata["code_1_psi"] > found.metadata["code_1_psi_threshold"]

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import sparse, stats
 
-from data_checks.psi import noise, psi
+from data_checks.psi import psi, redealt, tail
 
 
 def test_psi_of_two_bins_is_the_hand_computed_value() -> None:
@@ -54,38 +56,57 @@ def test_rows_are_measured_one_by_one() -> None:
     assert psi(reference, current) == pytest.approx([psi(reference[row], current[row]) for row in range(2)])
 
 
-def test_noise_has_the_mean_that_theory_gives() -> None:
-    # (K − 1)(1/n_ref + 1/n_cur): the 0.25 of DESIGN §5 with 2,000 rows each and 256 codes.
+def one_event_blocks(bins: Any, codes: int) -> Any:
+    """Every event hangs together with itself only."""
+    ones = np.ones(len(bins), dtype=np.int32)
+    return sparse.csr_array((ones, (np.arange(len(bins)), bins)), shape=(len(bins), codes))
+
+
+def chance_of_independent_events(n_reference: int, n_current: int, codes: int) -> Any:
     generator = np.random.default_rng(0)
-    shares = np.full(256, 1 / 256)
-    reference, current = generator.multinomial(2000, shares), generator.multinomial(2000, shares)
-    found = noise(reference, current, 0.01, generator)
-    assert found.mean == pytest.approx(255 * (1 / 2000 + 1 / 2000), rel=0.15)
-    assert found.quantile > found.mean
+    bins = generator.integers(codes, size=n_reference + n_current)
+    pooled = np.bincount(bins, minlength=codes)
+    sizes = np.ones(len(bins), dtype=np.int64)
+    dealt = redealt(sizes, one_event_blocks(bins, codes), n_current, generator)
+    return psi(pooled - dealt, dealt)
 
 
-@pytest.mark.parametrize(("n_reference", "n_current", "codes"), [(4000, 400, 16), (2000, 2000, 256), (300, 60, 64)])
-def test_false_alarms_of_undrifted_windows_stay_within_the_rate(n_reference: int, n_current: int, codes: int) -> None:
-    generator = np.random.default_rng(1)
-    shares = generator.dirichlet(np.ones(codes))
-    alarms = 0
-    for _ in range(200):
-        reference, current = generator.multinomial(n_reference, shares), generator.multinomial(n_current, shares)
-        alarms += bool(psi(reference, current) > noise(reference, current, 0.02, generator).quantile)
-    # 200 draws at 2 %: more than 10 have a probability below 0.3 %.
-    assert alarms <= 10
+def test_chance_of_independent_events_has_the_mean_that_theory_gives() -> None:
+    # (K − 1)(1/n_ref + 1/n_cur): about 0.25 with 2,000 rows each and 256 codes, where a threshold of 0.1 always fires.
+    assert chance_of_independent_events(2000, 2000, 256).mean() == pytest.approx(255 * (1 / 2000 + 1 / 2000), rel=0.1)
 
 
-def test_a_fixed_threshold_would_fire_on_small_windows() -> None:
-    generator = np.random.default_rng(2)
-    shares = np.full(256, 1 / 256)
-    reference, current = generator.multinomial(2000, shares), generator.multinomial(2000, shares)
-    assert psi(reference, current) > 0.1
-    assert psi(reference, current) < noise(reference, current, 0.01, generator).threshold(0.25)
+def test_the_tail_is_that_of_chi_squared() -> None:
+    draws = np.random.default_rng(0).chisquare(255, 2000)
+    found = tail(draws, 0.001)
+    assert found.mean == pytest.approx(255, rel=0.01)
+    assert found.limit == pytest.approx(stats.chi2.isf(0.001, 255), rel=0.01)
 
 
-def test_threshold_is_the_larger_of_chance_and_floor() -> None:
-    generator = np.random.default_rng(3)
-    large = noise(np.array([5000, 5000]), np.array([5000, 5000]), 0.01, generator)
-    assert large.threshold(0.25) == large.mean + 0.25
-    assert large.threshold(0.0) == large.quantile
+def test_the_tail_of_a_skewed_law_is_longer_than_that_of_a_normal_one() -> None:
+    found = tail(np.random.default_rng(0).chisquare(3, 4000), 0.001)
+    assert found.limit == pytest.approx(stats.chi2.isf(0.001, 3), rel=0.1)
+
+
+def test_what_never_varies_has_no_tail() -> None:
+    assert tail(np.zeros(100), 0.01).limit == 0
+
+
+def test_bursts_of_one_taste_make_chance_larger() -> None:
+    # 400 users with ten events of one code each are 400 draws and not 4,000.
+    generator = np.random.default_rng(0)
+    taste = generator.integers(16, size=400)
+    table = sparse.csr_array((np.full(400, 10), (np.arange(400), taste)), shape=(400, 16))
+    dealt = redealt(np.full(400, 10), table, 1000, generator)
+    pooled = np.bincount(taste, minlength=16) * 10
+    assert psi(pooled - dealt, dealt).mean() == pytest.approx(10 * 15 * (1 / 3000 + 1 / 1000), rel=0.15)
+
+
+@given(st.lists(st.integers(1, 40), min_size=3, max_size=30), st.data())
+@settings(max_examples=50)
+def test_dealt_windows_have_the_size_that_is_asked_for_up_to_a_block(sizes: list[int], data: st.DataObject) -> None:
+    events = data.draw(st.integers(1, sum(sizes)))
+    table = sparse.csr_array(np.array(sizes)[:, None])
+    dealt = redealt(np.array(sizes), table, events, np.random.default_rng(0))[:, 0]
+    assert np.all(np.abs(dealt - events) <= max(sizes))
+    assert np.all(dealt > 0)

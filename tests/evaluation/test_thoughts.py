@@ -8,7 +8,7 @@ import torch
 
 from s2gr.cases import build_cases
 from s2gr.evaluation.interventions import INTERVENTIONS, can_intervene, intervened, rank_intervened
-from s2gr.evaluation.thoughts import Observer, Prediction
+from s2gr.evaluation.thoughts import Observer, Prediction, cluster_entropy, cluster_probabilities
 from s2gr.reasoner.decoding import item_log_probabilities
 from s2gr.reasoner.recommender import Recommender
 from s2gr.sequences import load_sequences
@@ -111,3 +111,15 @@ def test_the_lists_of_an_intervention_are_those_of_all_cases_in_order(tmp_path: 
 def test_only_thoughts_can_be_taken_away(tmp_path: Path, thinking: str, possible: bool) -> None:
     recommender, _ = recommender_of(tmp_path, thinking=thinking)
     assert can_intervene(recommender.model) == possible
+
+
+def test_cluster_entropy_is_the_mean_over_levels_as_a_share_of_the_most_possible(tmp_path: Path) -> None:
+    recommender, cases = recommender_of(tmp_path)
+    found = cluster_entropy(recommender, cases, 4)
+    memory = recommender.encode(cases.histories, cases.lengths)
+    with torch.no_grad():
+        thoughts = recommender.model.decode(memory, torch.from_numpy(cases.targets)[:, None]).thoughts[:, 0].detach()
+        levels = cluster_probabilities(recommender.model, thoughts).values()
+    for case in range(len(cases)):
+        entropies = [-sum(float(p) * np.log(float(p)) for p in level[case]) / np.log(2) for level in levels]
+        assert found[case] == pytest.approx(np.mean(entropies), abs=1e-6)

@@ -150,7 +150,7 @@ def test_the_job_holds_every_asset_and_check() -> None:
     definitions = defs()
     job = definitions.resolve_job_def("pipeline")
     assert {key.to_user_string() for key in job.asset_layer.selected_asset_keys} == set(STAGES)
-    assert {node.name for node in job.nodes} == {*STAGES, "events_suite", "items_suite", "sids_suite", "sids_drift"}
+    assert {node.name for node in job.nodes} == {*STAGES, "events_suite", "items_suite", "sids_suite", "drift"}
 
 
 def test_critical_checks_block_and_warnings_do_not() -> None:

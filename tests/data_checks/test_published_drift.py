@@ -1,0 +1,208 @@
+"""Drift since a published model: what has landed since against what it was made from."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from data_checks import drift
+from s2gr.cli import app
+from s2gr.errors import UserError
+from s2gr.params import Params
+from s2gr.publish.publishing import publish
+from s2gr.publish.reference import Reference
+from s2gr.workspace import Workspace, read_json, write_table
+
+MadeWith = Callable[..., Params]
+HOUR = 3_600_000_000
+ITEMS, USERS = 60, 40
+
+
+@pytest.fixture(autouse=True)
+def silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("data_checks.report.write", lambda folder, windows, totals, signals: {})
+
+
+@pytest.fixture
+def published(finished: Workspace, made_with: MadeWith) -> Workspace:
+    """All stages have run, and the model is published."""
+    publish(finished, made_with())
+    return finished
+
+
+def later(items: Callable[[int, int], str], events: int = 10) -> pa.Table:
+    """``events`` of each user after the end of the log, an hour apart: user, step → item."""
+    rows = [(user, step) for user in range(USERS) for step in range(events)]
+    times = [(480 + user * events + step) * HOUR for user, step in rows]
+    return pa.table(
+        {
+            "user_id": [f"u{user:02}" for user, _ in rows],
+            "item_id": [items(user, step) for user, step in rows],
+            "timestamp": pa.array(times, pa.timestamp("us", tz="UTC")),
+        }
+    )
+
+
+def walk(seed: int = 1) -> Callable[[int, int], str]:
+    """As the log itself: users go up and down a row of things."""
+    generator = np.random.default_rng(seed)
+    places = generator.integers(-2, 4, (USERS, 50)).cumsum(1) + generator.integers(0, ITEMS, (USERS, 1))
+    return lambda user, step: f"i{places[user, step] % ITEMS:02}"
+
+
+def land(workspace: Workspace, more: pa.Table) -> None:
+    """Append to the workspace's log, as the stage `events` would."""
+    log = pq.read_table(workspace.events)
+    # Sorted by position: each user's last one stays.
+    positions = dict(zip(log["user_id"].to_pylist(), log["position"].to_pylist(), strict=True))
+    added = []
+    for user in more["user_id"].to_pylist():
+        positions[user] += 1
+        added.append(positions[user])
+    more = more.append_column("position", pa.array(added, pa.int32()))
+    more = more.append_column("split", pa.array(["test"] * len(more))).cast(log.schema)
+    write_table(
+        pa.concat_tables([log, more]).sort_by([("user_id", "ascending"), ("position", "ascending")]), workspace.events
+    )
+
+
+def by_name(results: list[Any]) -> dict[str, Any]:
+    return {result.name: result for result in results}
+
+
+def test_right_after_publication_there_is_nothing_to_measure(published: Workspace, made_with: MadeWith) -> None:
+    results = drift.check(published.root, made_with())
+    assert [result.metadata["observed"] for result in results] == ["not measured: no event since"] * 6
+    assert all(result.passed for result in results)
+
+
+def test_more_of_the_same_is_no_alarm(published: Workspace, made_with: MadeWith) -> None:
+    land(published, later(walk()))
+    found = by_name(drift.check(published.root, made_with()))
+    assert all(result.passed for result in found.values())
+    metadata = found["thinking_drift"].metadata
+    assert metadata["published"] == (published.published / "current").readlink().name
+    assert (metadata["reference_events"], metadata["current_events"]) == (480, 400)
+    assert metadata["thinking_entropy_move_users"] == 40
+    assert found["new_items_drift"].metadata["observed"] == "not measured: 0 new items, 8 are needed"
+    assert (published.root / f"reports/drift/{metadata['published']}-19700206T150000/drift.json").exists()
+
+
+def test_a_move_of_tastes_is_an_alarm_and_says_whereto(published: Workspace, made_with: MadeWith) -> None:
+    land(published, later(lambda user, step: f"i{step % 3:02}"))
+    found = by_name(drift.check(published.root, made_with()))
+    assert not found["sid_codes_drift"].passed
+    assert "→" in found["sid_codes_drift"].metadata["code_1_psi_moved"][0]
+
+
+def test_items_unlike_the_catalogue_are_an_alarm(published: Workspace, made_with: MadeWith) -> None:
+    land(published, later(lambda user, step: f"n{step}"))
+    items = pq.read_table(published.items)
+    new = {"item_id": [f"n{n}" for n in range(10)], "title": ["?"] * 10, "text": ["nothing known"] * 10}
+    write_table(pa.concat_tables([items, pa.table(new).cast(items.schema)]), published.items)
+    found = by_name(drift.check(published.root, made_with()))
+    assert not found["new_items_drift"].passed
+    assert found["new_items_drift"].metadata["new_items_error_items"] == 10
+    assert not found["events_without_sid"].passed
+
+
+def test_new_items_like_the_catalogues_are_not(published: Workspace, made_with: MadeWith) -> None:
+    items = pq.read_table(published.items)
+    land(published, later(lambda user, step: f"n{step}"))
+    new = {"item_id": [f"n{n}" for n in range(10)], "title": ["?"] * 10, "text": items["text"].to_pylist()[::6]}
+    write_table(pa.concat_tables([items, pa.table(new).cast(items.schema)]), published.items)
+    assert by_name(drift.check(published.root, made_with()))["new_items_drift"].passed
+
+
+def test_lost_recall_is_measured_on_the_last_event_of_each_user(
+    published: Workspace, made_with: MadeWith, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reference = Reference.read(Workspace(published.published / "current"))
+    assert set(np.unique(reference.answers.recall)) <= {0.0, 1.0}
+    assert len(reference.answers.recall) == USERS
+    assert np.all((reference.answers.entropy >= 0) & (reference.answers.entropy <= 1))
+    # The model knows each target by heart; then it must lose all when the targets are unknown to it.
+    everything = Reference(reference.left_out, type(reference.answers)(reference.answers.entropy, np.ones(USERS)))
+    monkeypatch.setattr("data_checks.published.Reference.read", lambda bundle: everything)
+    land(published, later(lambda user, step: "i00" if step < 9 else "unknown"))
+    found = by_name(drift.check(published.root, made_with()))["recall_drift"]
+    assert not found.passed
+    assert found.metadata["recall_lost"] == 1.0
+
+
+def test_a_file_of_events_is_measured_as_if_it_had_landed(
+    published: Workspace, made_with: MadeWith, tmp_path: Path
+) -> None:
+    more = later(walk())
+    path = tmp_path / "newest.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["user_id", "item_id", "timestamp"])
+        rows = zip(*(more[name].to_pylist() for name in ("user_id", "item_id", "timestamp")), strict=True)
+        writer.writerows((user, item, time.isoformat()) for user, item, time in rows)
+    from_file = drift.check(published.root, made_with(), path)
+    land(published, more)
+    assert from_file == drift.check(published.root, made_with())
+
+
+def test_the_reference_names_no_user(published: Workspace) -> None:
+    log = pq.read_table(published.published / "current/drift/log.parquet")
+    assert log.schema.field("user_id").type == pa.int32()
+    assert len(log) == 480
+
+
+def test_a_file_without_anything_published_is_a_users_mistake(finished: Workspace, made_with: MadeWith) -> None:
+    with pytest.raises(UserError, match="nothing is published"):
+        drift.check(finished.root, made_with(), finished.events)
+
+
+def test_an_unreadable_file_is_named_where_it_lies(published: Workspace, made_with: MadeWith, tmp_path: Path) -> None:
+    (tmp_path / "bad.csv").write_text("user,item\n1,2\n")
+    with pytest.raises(UserError, match=f"{tmp_path}: bad.csv: expected column"):
+        drift.check(published.root, made_with(), tmp_path / "bad.csv")
+
+
+def test_the_command_shows_a_table_and_its_exit_status_tells_an_alarm(published: Workspace) -> None:
+    runner = CliRunner()
+    land(published, later(walk()))
+    quiet = runner.invoke(app, ["drift", "--workdir", str(published.root)])
+    assert quiet.exit_code == 0, quiet.output
+    assert "code 1 psi" in quiet.output
+    land(published, later(lambda user, step: "i00", events=60))
+    loud = runner.invoke(app, ["drift", "--workdir", str(published.root)])
+    assert loud.exit_code == 1, loud.output
+    assert "ALARM" in loud.output
+    assert "moved most" in loud.output
+    found = runner.invoke(app, ["drift", "--json", "--workdir", str(published.root)])
+    assert '"sid_codes_drift"' in found.stdout
+
+
+def test_the_pages_of_old_windows_are_removed_and_their_figures_stay(
+    published: Workspace, made_with: MadeWith, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drift, "_PAGES", 2)
+
+    def write(folder: Path, *rest: Any) -> dict[str, Any]:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in ("sid_drift.html", "sid_drift.json"):
+            (folder / name).touch()
+        return {}
+
+    monkeypatch.setattr("data_checks.report.write", write)
+    for round_ in range(4):
+        more = later(walk(round_), events=2)
+        shifted = pa.array([time.timestamp() * 1e6 + round_ * 400 * HOUR for time in more["timestamp"].to_pylist()])
+        land(published, more.set_column(2, "timestamp", shifted.cast(pa.int64()).cast(pa.timestamp("us", tz="UTC"))))
+        drift.check(published.root, made_with())
+    folder = published.root / "reports/drift"
+    assert len(list(folder.glob("*/sid_drift.html"))) == 2
+    assert len(list(folder.glob("*/drift.json"))) == 4
+    assert all(read_json(path)["sid_codes_drift"] for path in folder.glob("*/drift.json"))
