@@ -1,4 +1,4 @@
-"""``s2gr drift``: what an on-call person asks."""
+"""``s2gr drift``, ``s2gr alerts``: what an on-call person asks."""
 
 from __future__ import annotations
 
@@ -35,4 +35,32 @@ def drift(
         else:
             print_drift(results, stdout())
         if not all(result.passed for result in results):
+            raise typer.Exit(1)
+
+
+@app.command()
+def alerts(
+    send: Annotated[bool, typer.Option("--send", help="Try at once to send what waits.")] = False,
+    test: Annotated[bool, typer.Option("--test", help="Send a test alert to every receiver.")] = False,
+    as_json: AsJson = False,
+    workdir: Workdir = Path(),
+) -> None:
+    """List the alerts and whether they are through. Exits with 1 if one that was tried now is not."""
+    with one_line_errors("interrupted; what is not sent waits"):
+        from s2gr import alerts_shown
+        from s2gr.alerts import deliver
+        from s2gr.console import set_up_logging
+        from s2gr.workspace import Workspace
+
+        set_up_logging()
+        workspace = Workspace(workdir)
+        if test:
+            alerts_shown.post_test(workspace)
+        if send or test:
+            deliver(workspace, everything=True)
+        if as_json:
+            typer.echo(alerts_shown.as_json(workspace))
+        else:
+            alerts_shown.print_alerts(workspace, stdout())
+        if (send or test) and alerts_shown.waiting(workspace):
             raise typer.Exit(1)
