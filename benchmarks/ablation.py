@@ -46,6 +46,7 @@ REASONER: dict[str, str | float] = {
     "reasoner.dropout": 0.1,
     "reasoner.item_embedding": "false",
     "reasoner.interest_weight": 0.0,
+    "reasoner.distillation": 0.0,
     "reasoner.ranking": "beam",
     "reasoner.batch_size": 512,
     "reasoner.learning_rate": 3e-3,

@@ -36,8 +36,13 @@ DIM, HEADS, HEAD_DIM, FEED_FORWARD, LAYERS = 128, 6, 64, 1024, 4
 
 # Both predict SIDs from SIDs, as the peers do; S²GR with all the losses of the paper. It reads v_g from the encoder, or
 # as in the paper from an auxiliary decoder of half the depth.
-TIGER: dict[str, Any] = {"thinking": "none", "interest_weight": 0.0}
-S2GR_FORM: dict[str, Any] = {"thinking": "stepwise", "interest": "batch", "interest_reader": "state"}
+TIGER: dict[str, Any] = {"thinking": "none", "interest_weight": 0.0, "distillation": 0.0}
+S2GR_FORM: dict[str, Any] = {
+    "thinking": "stepwise",
+    "interest": "batch",
+    "interest_reader": "state",
+    "distillation": 0.0,
+}
 PAPER_FORM: dict[str, Any] = {**S2GR_FORM, "interest_reader": "decoder"}
 
 

@@ -218,6 +218,8 @@ class Reasoner(Section):
     # `catalogue`: a catalogue of more items than this is sampled, so many of them a step; 0 never samples.
     sampled_softmax: Annotated[int, Field(ge=0)] = 16384
     interest_weight: Annotated[float, Field(ge=0.0)] = 1.0
+    # Weight of what v_g teaches the codes: its distribution over the items, summed up to the codes; 0 switches it off.
+    distillation: Annotated[float, Field(ge=0.0)] = 1.0
     # λ of the regulariser 1 − cos(t_1, sg(v_g)).
     regulariser: Annotated[float, Field(ge=0.0)] = 0.1
     # An item-ID embedding beside the code embeddings.
@@ -233,6 +235,11 @@ class Reasoner(Section):
             raise ValueError(f"`dim` ({self.dim}) must be a multiple of `heads` ({self.heads}), or set `head_dim`")
         if self.thinking != "none" and not sum(self.steps):
             raise ValueError("`steps` are all 0; to decode without thinking set `thinking: none`")
+        if self.distillation and not (self.interest == "catalogue" and self.interest_weight):
+            raise ValueError(
+                "`distillation` needs an interest vector that is trained on the whole catalogue: set "
+                "`interest: catalogue` and `interest_weight` above 0, or `distillation: 0`"
+            )
         if self.ranking == "fused" and not self.interest_weight:
             raise ValueError("`ranking: fused` needs a trained interest vector; set `interest_weight` above 0")
         return self

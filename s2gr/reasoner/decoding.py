@@ -39,6 +39,25 @@ class Continuations:
 
 
 @dataclass(frozen=True)
+class Following:
+    """What may follow the first codes of ``N`` items at one level; ``C`` is the most that any of them has."""
+
+    child: Tensor  # int64 [N, C]: the node that each code leads to
+    log_probabilities: Tensor  # float32 [N, C], normalised over what may follow; −∞ behind the last of an item
+    own: Tensor  # int64 [N]: the column of the item's own code
+
+    @property
+    def own_log_probability(self) -> Tensor:
+        """``log p(s_l | s_<l)``, ``[N]``: the sum over the levels is what the beam ranks by."""
+        return self.log_probabilities.gather(1, self.own[:, None])[:, 0]
+
+    @property
+    def accuracy(self) -> Tensor:
+        """The share of the items whose own code is the most probable one."""
+        return (self.log_probabilities.detach().argmax(1) == self.own).float().mean()
+
+
+@dataclass(frozen=True)
 class Constraint:
     """The trie as tensors on the model's device."""
 
@@ -69,25 +88,21 @@ class Constraint:
         child = torch.where(allowed, child, first.unsqueeze(2))
         return Continuations(child, self.code[level][child].long(), allowed)
 
-    def own_log_probabilities(self, logits: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
-        """What the network gives to the codes of known items, and whether no other code that may follow gets more.
-
-        ``log p(s_l | s_<l)`` normalised over the codes with which some item continues: the sum over the levels is the
-        item's log-probability, which training maximises and the beam ranks by.
+    def following(self, logits: Tensor, items: Tensor) -> list[Following]:
+        """For each level, what may follow the true codes before it of known items.
 
         Args:
             logits: ``[N, L, K]``, teacher-forced.
             items: int64 ``[N]``.
-
-        Returns: float32 and bool, ``[N, L]`` each.
         """
-        own, best = [], []
+        found = []
         for level in range(logits.shape[1]):
             node, next_node = self.nodes[level][items], self.nodes[level + 1][items]
-            every = self.continuations(level, node[:, None]).log_probabilities(logits[:, level : level + 1])[:, 0]
-            own.append(every.gather(1, (next_node - self.first[level][node])[:, None])[:, 0])
-            best.append(own[-1] >= every.detach().amax(1))
-        return torch.stack(own, 1), torch.stack(best, 1)
+            options = self.continuations(level, node[:, None])
+            log_probabilities = options.log_probabilities(logits[:, level : level + 1])[:, 0]
+            own = next_node - self.first[level][node]
+            found.append(Following(options.child[:, 0], log_probabilities, own))
+        return found
 
     def open_nodes(self, excluded: Tensor) -> list[Tensor]:
         """Which nodes still lead to an item: bool ``[B, nodes]`` for each depth from 1 to L.
@@ -238,4 +253,5 @@ def _items(beam: _Best, options: Continuations, constraint: Constraint, width: i
 def item_log_probabilities(model: S2GR, memory: Memory, constraint: Constraint, items: Tensor) -> Tensor:
     """Exact ``log p(item)`` of given items ``[B, Q]``: ``[B, Q]``. Teacher-forced, without cache or beam."""
     logits = model.decode(memory.widened(items.shape[1]), items).logits
-    return constraint.own_log_probabilities(logits.flatten(0, 1), items.flatten())[0].sum(1).view_as(items)
+    levels = constraint.following(logits.flatten(0, 1), items.flatten())
+    return torch.stack([level.own_log_probability for level in levels]).sum(0).view_as(items)

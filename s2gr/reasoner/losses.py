@@ -7,15 +7,39 @@ The paper names only λ; the other weights are 1 there, and parameters here. Ten
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from s2gr.reasoner.decoding import Following
 
-def recommendation_loss(log_probabilities: Tensor) -> Tensor:
-    """``Σ_l −log p(s_l | s_<l)``, the mean over targets, of ``[N, L]`` (``Constraint.own_log_probabilities``)."""
-    return -log_probabilities.sum(1).mean()
+
+def recommendation_loss(levels: Sequence[Following]) -> Tensor:
+    """``Σ_l −log p(s_l | s_<l)``, the mean over targets: each p over the codes with which some item goes on."""
+    return -torch.stack([level.own_log_probability for level in levels]).sum(0).mean()
+
+
+def distillation_loss(levels: Sequence[Following], teacher: Tensor, nodes: Sequence[Tensor]) -> Tensor:
+    """``Σ_{l<L} −Σ_c q(c | s_<l) log p(c | s_<l)``, the mean over targets.
+
+    ``q`` is the teacher's distribution over items, summed up to the codes: an item-level view of what may come, of
+    which the target alone tells one code a level. The last code is left out: few items are left to choose from.
+
+    Args:
+        levels: of the targets, one for each of the L levels.
+        teacher: float32 ``[N, M]``, the probabilities of M items; no gradient flows back to it.
+        nodes: for each depth from 1 to L − 1, the node that each of these items lies under: int64 ``[M]``.
+    """
+    total = teacher.new_zeros(())
+    for level, node in zip(levels[:-1], nodes, strict=True):
+        mass = teacher.new_zeros(len(teacher), int(node.max()) + 1).index_add_(1, node, teacher.detach())
+        allowed = level.log_probabilities > -torch.inf
+        mass = mass.gather(1, level.child.clamp_max(mass.shape[1] - 1)).masked_fill(~allowed, 0.0)
+        share = mass / mass.sum(1, keepdim=True).clamp_min(1e-30)
+        total = total - (share * level.log_probabilities.masked_fill(~allowed, 0.0)).sum(1).mean()
+    return total
 
 
 def cluster_logits(thought: Tensor, centres: Tensor, temperature: float) -> Tensor:

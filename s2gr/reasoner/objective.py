@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from functools import cached_property
 
 import torch
@@ -10,7 +12,7 @@ from torch import Tensor, nn
 from s2gr.params import Reasoner
 from s2gr.reasoner import losses
 from s2gr.reasoner.batches import Batch
-from s2gr.reasoner.decoding import Constraint
+from s2gr.reasoner.decoding import Constraint, Following
 from s2gr.reasoner.model import S2GR
 from s2gr.sids.trie import build_trie
 
@@ -34,11 +36,14 @@ class Objective(nn.Module):
         targets = batch.targets[there]
         codes = model.codes[targets]
         decoded = model.decode(memory, batch.targets.clamp_min(0))
-        own, hit = self.constraint.own_log_probabilities(decoded.logits[there], targets)
-        terms = {"recommendation": losses.recommendation_loss(own)}
+        following = self.constraint.following(decoded.logits[there], targets)
+        terms = {"recommendation": losses.recommendation_loss(following)}
         if params.interest_weight:
             interest = model.interest(memory)[there]
             terms["interest"] = params.interest_weight * self._interest_loss(interest, targets)
+            if params.distillation:
+                taught = self._distillation_loss(following, interest, targets)
+                terms["distillation"] = params.distillation * taught
             if decoded.thoughts is not None and params.regulariser:
                 terms["regulariser"] = params.regulariser * losses.regulariser(decoded.thoughts[there][:, 0], interest)
         aligned = model.schedule.aligned
@@ -52,11 +57,26 @@ class Objective(nn.Module):
             right = (logits.argmax(-1) == cluster).float().mean(0)
         terms["loss"] = torch.stack(list(terms.values())).sum()
         # Not part of the sum: what a person watches.
-        accuracy = hit.float().mean(0)
-        terms |= {f"code_{level + 1}_accuracy": accuracy[level] for level in range(model.levels)}
+        terms |= {f"code_{index}_accuracy": level.accuracy for index, level in enumerate(following, start=1)}
         if decoded.thoughts is not None and params.alignment:
             terms |= {f"thought_{level + 1}_accuracy": right[index] for index, level in enumerate(aligned)}
         return terms
+
+    def _distillation_loss(self, following: Sequence[Following], interest: Tensor, targets: Tensor) -> Tensor:
+        """v_g teaches the codes what it knows of the items: of all, or where there are too many of a sample."""
+        model, catalogue, sample = self.model, len(self.model.codes), self.params.sampled_softmax
+        items: Tensor | None = None
+        with torch.no_grad():
+            if 0 < sample < catalogue:
+                items = torch.cat([targets, torch.randperm(catalogue, device=targets.device)[:sample]]).unique()
+            scores = model.interest_logits(interest, model.item_vectors(items)).float()
+            if items is not None:
+                # An item of the sample stands for those that were not drawn; the targets are there by themselves.
+                scores += math.log(catalogue / sample) * ~torch.isin(items, targets)
+        nodes = self.constraint.nodes[1 : model.levels]
+        return losses.distillation_loss(
+            following, scores.softmax(-1), [node if items is None else node[items] for node in nodes]
+        )
 
     def _interest_loss(self, interest: Tensor, targets: Tensor) -> Tensor:
         model, params, catalogue = self.model, self.params, len(self.model.codes)

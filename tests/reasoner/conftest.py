@@ -27,6 +27,7 @@ THINKING = {
         "start": "learned",
         "interest_reader": "decoder",
         "interest": "batch",
+        "distillation": 0.0,
         "item_embedding": False,
         "content_embedding": False,
     },

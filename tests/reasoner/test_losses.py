@@ -8,8 +8,14 @@ import torch
 
 from s2gr.reasoner import losses
 from s2gr.reasoner.batches import Batch
+from s2gr.reasoner.decoding import Following
 from s2gr.reasoner.model import S2GR
 from s2gr.reasoner.objective import Objective
+
+
+def following(probabilities: list[list[float]], own: list[int], child: list[list[int]] | None = None) -> Following:
+    nodes = torch.tensor(child or [[0, 1]] * len(own))
+    return Following(nodes, torch.tensor(probabilities).log(), torch.tensor(own))
 
 
 def cosine(a: torch.Tensor, b: torch.Tensor) -> float:
@@ -17,9 +23,41 @@ def cosine(a: torch.Tensor, b: torch.Tensor) -> float:
 
 
 def test_recommendation_loss_sums_levels_and_averages_targets() -> None:
-    own = torch.tensor([[0.5, 0.25, 1.0], [0.25, 0.25, 0.25]]).log()
-    expected = (math.log(2) + math.log(4) + 3 * math.log(4)) / 2
-    assert losses.recommendation_loss(own).item() == pytest.approx(expected, rel=1e-6)
+    first = following([[0.5, 0.5], [0.75, 0.25]], own=[0, 1])
+    second = following([[1.0, 0.0], [0.25, 0.75]], own=[0, 0])
+    expected = (math.log(2) + 0 + math.log(4) + math.log(4)) / 2
+    assert losses.recommendation_loss([first, second]).item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_distillation_loss_sums_the_teacher_up_to_the_codes() -> None:
+    # Items 0 and 1 lie under node 0, item 2 under node 1, item 3 under node 2, which does not follow the first target.
+    first = following([[0.9, 0.1], [0.2, 0.8]], own=[0, 1], child=[[0, 1], [1, 2]])
+    teacher = torch.tensor([[0.1, 0.2, 0.3, 0.4], [0.0, 0.0, 0.5, 0.5]])
+    found = losses.distillation_loss([first, first], teacher, [torch.tensor([0, 0, 1, 2])])
+    expected = -(0.5 * math.log(0.9) + 0.5 * math.log(0.1) + 0.5 * math.log(0.2) + 0.5 * math.log(0.8)) / 2
+    assert found.item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_distillation_moves_the_codes_and_not_the_teacher(model: S2GR) -> None:
+    if not model.params.distillation:
+        pytest.skip("this form is not taught")
+    batch = Batch(torch.tensor([[3, 1, 4]]), torch.tensor([[1, 2]]), torch.tensor([[4, 9]]))
+    Objective(model, model.params)(batch)["distillation"].backward()
+    assert model.code_table.grad is not None
+    # Nothing but v_g knows of the content, and it is not what is taught.
+    assert model.content_map is not None
+    assert model.content_map.weight.grad is None
+
+
+def test_distillation_from_a_sample_comes_near_that_from_all(model: S2GR) -> None:
+    if not model.params.distillation:
+        pytest.skip("this form is not taught")
+    batch = Batch(torch.tensor([[3, 1, 4]]), torch.tensor([[1, 2]]), torch.tensor([[4, 9]]))
+    whole, some = (
+        Objective(model, model.params.model_copy(update={"sampled_softmax": size}))(batch)["distillation"]
+        for size in (0, 29)
+    )
+    torch.testing.assert_close(some, whole, rtol=0.1, atol=0.1)
 
 
 def test_alignment_loss_equals_the_formula() -> None:

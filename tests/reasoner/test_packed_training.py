@@ -25,11 +25,22 @@ def sequences() -> Sequences:
     return Sequences([str(user) for user in range(5)], offsets, items, np.zeros(len(items), np.uint8), list("x" * 30))
 
 
-def own_log_probability(model: S2GR, logits: list[torch.Tensor], target: int, level: int) -> torch.Tensor:
-    """Of the target's code among those with which some item goes on from the target's codes before."""
-    prefix, code = model.codes[target, :level], int(model.codes[target, level])
-    following = sorted({int(row[level]) for row in model.codes if torch.equal(row[:level], prefix)})
-    return logits[level][following].log_softmax(0)[following.index(code)]
+def code_log_probabilities(model: S2GR, logits: list[torch.Tensor], target: int, level: int) -> dict[int, torch.Tensor]:
+    """Of each code with which some item goes on from the target's codes before."""
+    following = sorted(
+        {int(row[level]) for row in model.codes if torch.equal(row[:level], model.codes[target, :level])}
+    )
+    return dict(zip(following, logits[level][following].log_softmax(0), strict=True))
+
+
+def taught_codes(model: S2GR, wish: torch.Tensor, vectors: torch.Tensor, target: int, level: int) -> dict[int, float]:
+    """What the interest vector says of the next code, once the target's codes before are given."""
+    probabilities = (vectors @ wish).softmax(0)
+    mass: dict[int, float] = {}
+    for item, row in enumerate(model.codes):
+        if torch.equal(row[:level], model.codes[target, :level]):
+            mass[int(row[level])] = mass.get(int(row[level]), 0.0) + float(probabilities[item])
+    return {code: value / sum(mass.values()) for code, value in mass.items()}
 
 
 def per_prefix_loss(model: S2GR, params: Reasoner, batch: Batch) -> torch.Tensor:
@@ -46,8 +57,14 @@ def per_prefix_loss(model: S2GR, params: Reasoner, batch: Batch) -> torch.Tensor
                 continue
             known = history[: position + 1].tolist()
             logits, thoughts = step_by_step(model, known, target)
-            loss = sum(-own_log_probability(model, logits, target, level) for level in range(model.levels))
             wish = interest(model, known)
+            loss = torch.zeros(())
+            for level in range(model.levels):
+                said = code_log_probabilities(model, logits, target, level)
+                loss = loss - said[int(model.codes[target, level])]
+                if params.distillation and level < model.levels - 1:
+                    for code, share in taught_codes(model, wish, vectors, target, level).items():
+                        loss = loss - params.distillation * share * said[code]
             thinking = [level for level, own in enumerate(thoughts) if own]
             if thinking:
                 first = thoughts[thinking[0]][0]

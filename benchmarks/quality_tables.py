@@ -1,0 +1,303 @@
+"""From the runs of benchmarks/quality.py to tables in Markdown: means over seeds, verdicts over users, budgets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.report import commit, machine
+from s2gr.evaluation.interventions import INTERVENTIONS
+from s2gr.evaluation.metrics import NOT_RANKED, gains, hits
+from s2gr.evaluation.ranking import FILTERS
+from s2gr.evaluation.significance import Comparison, compare, relative_gain
+from s2gr.workspace import Workspace, read_json, read_table
+
+METRICS = ("R@5", "N@5", "R@10", "N@10")
+_FILTER_TITLES = {"": "Whole catalogue", "_seen_filtered": "Without items already seen"}
+_RESAMPLES = 1000
+
+# What a run ranks beside its own system: its column in ranks.parquet → row of the tables.
+_OWN = {"s2gr"}
+_BESIDE: dict[str, dict[str, str]] = {
+    "full": {
+        "s2gr_interest": "full_interest",
+        "s2gr_beam": "full_beam",
+        **{name: name for name in ("popularity", "item_knn", "walk", "walk_undirected")},
+    },
+    "sasrec": {name: name for name in ("sasrec", "sasrec_walk", "walk_tuned", "walk_undirected_tuned")},
+}
+_BESIDE_TITLES = {
+    "popularity": "popularity",
+    "item_knn": "item-kNN",
+    "walk": "graph walk",
+    "walk_undirected": "graph walk, undirected ±3",
+    "walk_tuned": "graph walk, tuned on validation",
+    "walk_undirected_tuned": "graph walk, undirected, tuned",
+    "sasrec_walk": "SASRec + walk, mixed",
+    "full_interest": "… its interest vector alone",
+    "full_beam": "… its SID beam alone",
+}
+ORDER = (
+    "popularity",
+    "item_knn",
+    "walk",
+    "walk_undirected",
+    "walk_tuned",
+    "walk_undirected_tuned",
+    "sasrec",
+    "sasrec_walk",
+    "tiger",
+    "paper_no_thinking",
+    "paper_pause",
+    "paper_before",
+    "paper",
+    "full_no_thinking",
+    "full",
+    "full_interest",
+    "full_beam",
+)
+COMPARISONS = (
+    ("paper", "tiger"),
+    ("paper", "paper_no_thinking"),
+    ("paper", "paper_pause"),
+    ("paper", "paper_before"),
+    ("full_beam", "tiger"),
+    ("full", "full_no_thinking"),
+    ("full", "full_interest"),
+    ("full", "walk_tuned"),
+    ("full", "sasrec"),
+    ("full", "sasrec_walk"),
+)
+
+Values = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Result:
+    """One row of the tables, of one run: each user's metrics under each filter."""
+
+    row: str
+    seed: int
+    variant: str
+    users: int
+    # Filter → float64 [users, metrics], in the order of the user ids.
+    values: Mapping[str, Values]
+    # Of the run's own system: parameters, CPU minutes, MFLOP per user. None for what it ranks beside that.
+    budget: Mapping[str, float] | None = None
+    interventions: Mapping[str, Any] | None = None
+    fusion: Mapping[str, Any] | None = None
+
+
+def read(system: str, seed: int, variant: str, folder: Path) -> list[Result]:
+    """What a finished run has ranked."""
+    workspace = Workspace(folder)
+    table = read_table(workspace.ranks)
+    columns = {**dict.fromkeys(_OWN, system), **_BESIDE.get(system, {})}
+    found = []
+    for column, row in columns.items():
+        if column not in table.column_names:
+            continue
+        values = {
+            suffix: _metrics(table[column + suffix].fill_null(NOT_RANKED_32).to_numpy().astype(np.int64))
+            for suffix in FILTERS
+        }
+        told: dict[str, Any] = {}
+        if row == system:
+            told["budget"] = _budget(workspace)
+            if system != "sasrec":
+                evaluation = read_json(workspace.report("evaluation"))
+                told |= {key: evaluation[key] for key in ("interventions", "fusion")}
+        found.append(Result(row, seed, variant, len(table), values, **told))
+    return found
+
+
+# Beyond every list.
+NOT_RANKED_32 = np.iinfo(np.int32).max
+
+
+def _metrics(ranks: npt.NDArray[np.int64]) -> Values:
+    ranks = np.where(ranks == NOT_RANKED_32, NOT_RANKED, ranks)
+    return np.stack([hits(ranks, 5), gains(ranks, 5), hits(ranks, 10), gains(ranks, 10)], axis=1)
+
+
+def _budget(workspace: Workspace) -> dict[str, float]:
+    if workspace.report("sasrec").exists():
+        told = read_json(workspace.report("sasrec"))
+        return {"parameters": told["parameters"], "minutes": told["cpu_seconds"] / 60}
+    timings, budget = read_json(workspace.state / "timings.json"), read_json(workspace.report("evaluation"))["budget"]
+    return {
+        "parameters": budget["parameters"],
+        "minutes": sum(timings[stage]["cpu_seconds"] for stage in ("codebook", "reasoner")) / 60,
+        "mflops": budget["inference_mflops_per_user"],
+    }
+
+
+class Table:
+    """All results, by row and variant; the users of a variant are the same in every run."""
+
+    def __init__(self, titles: Mapping[str, str], results: Iterable[Result]) -> None:
+        self.titles = {**titles, **_BESIDE_TITLES}
+        self._found: dict[tuple[str, str], list[Result]] = {}
+        for result in results:
+            self._found.setdefault((result.variant, result.row), []).append(result)
+
+    def rows(self, variant: str) -> list[str]:
+        return [row for row in ORDER if (variant, row) in self._found]
+
+    def of(self, row: str, variant: str = "") -> list[Result]:
+        return self._found[variant, row]
+
+    def seeds(self, row: str, suffix: str, variant: str = "") -> Values:
+        """Mean over users for each seed: ``[seeds, metrics]``."""
+        return np.stack([result.values[suffix].mean(axis=0) for result in self.of(row, variant)])
+
+    def users(self, row: str, suffix: str, variant: str = "") -> Values:
+        """Mean over seeds for each user: ``[users, metrics]``."""
+        return np.mean([result.values[suffix] for result in self.of(row, variant)], axis=0)
+
+
+def markdown(label: str, titles: Mapping[str, str], trials: Mapping[str, int], found: Sequence[list[Result]]) -> str:
+    """Everything, as it stands in docs/results.md."""
+    table = Table(titles, (result for results in found for result in results))
+    users = next(iter(table.of(table.rows("")[0]))).users
+    seeds = max(len(table.of(row)) for row in table.rows(""))
+    parts = [
+        f"{users:,} users, {seeds} seeds (mean ± sd), commit {commit()}, {machine()}, "
+        f"{datetime.now(UTC):%Y-%m-%d}. Written by `python -m benchmarks.quality` for `{label}`."
+    ]
+    for suffix, title in _FILTER_TITLES.items():
+        parts += [f"**{title}**", _rankings(table, suffix, "")]
+    parts += ["**Better or chance?** Differences of per-user means over the seeds; paired bootstrap over users.",
+              _verdicts(table)]  # fmt: skip
+    parts += ["**Do the thoughts matter?** NDCG@10 with the trained model's thoughts altered at test time.",
+              _interventions(table)]  # fmt: skip
+    parts += ["**Budget** of one seed.", _budgets(table, trials)]
+    for variant in ("shuffled ties", "temporal split"):
+        if table.rows(variant):
+            parts += [f"**With {variant}**, whole catalogue", _rankings(table, "", variant)]
+            parts += [f"**With {variant}**, without items already seen", _rankings(table, "_seen_filtered", variant)]
+    return "\n\n".join(parts)
+
+
+def _rankings(table: Table, suffix: str, variant: str) -> str:
+    best = np.max([table.seeds(row, suffix, variant).mean(axis=0) for row in table.rows(variant)], axis=0)
+    lines = []
+    for row in table.rows(variant):
+        values = table.seeds(row, suffix, variant)
+        cells = [
+            _bold(_spread(column), bool(column.mean() == highest))
+            for column, highest in zip(values.T, best, strict=True)
+        ]
+        lines.append([table.titles[row], *cells])
+    return _markdown(["", *METRICS], lines)
+
+
+def _verdicts(table: Table) -> str:
+    lines = []
+    for first, second in COMPARISONS:
+        if not {first, second} <= set(table.rows("")):
+            continue
+        cells = [f"{table.titles[first]} against {table.titles[second]}".replace("… its", "the full form's")]
+        for suffix in FILTERS:
+            a, b = table.users(first, suffix), table.users(second, suffix)
+            generator = np.random.default_rng(0)
+            cells += [_gain(relative_gain(a, b, _RESAMPLES, generator))]
+            found = compare(a[:, 3], b[:, 3], _RESAMPLES, generator)
+            cells += [f"{found.difference:+.4f} [{found.low:+.4f}, {found.high:+.4f}], *{found.verdict}*"]
+        lines.append(cells)
+    header = ["", "mean relative gain of the four metrics", "NDCG@10", "the same without seen items", "NDCG@10"]
+    return _markdown(header, lines)
+
+
+def _interventions(table: Table) -> str:
+    lines = []
+    for row in table.rows(""):
+        told = [result.interventions for result in table.of(row) if result.interventions]
+        for ranking in ("s2gr", "s2gr_beam"):
+            seeds = [found[ranking] for found in told if ranking in found]
+            if not seeds:
+                continue
+            title = table.titles[row] + (", SID beam alone" if ranking == "s2gr_beam" else "")
+            cells = [f"{mean(found['untouched'] for found in seeds):.4f}"]
+            for intervention in INTERVENTIONS:
+                altered = mean(found[intervention]["ndcg@10"] for found in seeds)
+                worse = sum(found[intervention]["untouched_is"]["verdict"] == "better" for found in seeds)
+                cells.append(f"{altered:.4f} (worse in {worse} of {len(seeds)} seeds)")
+            lines.append([title, *cells])
+    return _markdown(["", "untouched", *INTERVENTIONS], lines)
+
+
+def _budgets(table: Table, trials: Mapping[str, int]) -> str:
+    lines = []
+    for row in table.rows(""):
+        told = [result.budget for result in table.of(row) if result.budget]
+        if told:
+            flops = [budget["mflops"] for budget in told if "mflops" in budget]
+            lines.append(
+                [
+                    table.titles[row],
+                    f"{told[0]['parameters'] / 1e6:.2f} M",
+                    f"{mean(budget['minutes'] for budget in told):.1f}",
+                    f"{mean(flops):,.0f}" if flops else "",
+                    str(trials.get(row, 0)),
+                ]
+            )
+    return _markdown(["", "parameters", "CPU minutes of training", "MFLOP per user", "configurations tried"], lines)
+
+
+def rows(found: Sequence[list[Result]]) -> list[dict[str, Any]]:
+    """A row for each result and filter, as JSON."""
+    return [
+        {
+            "name": f"{result.row}{suffix}",
+            "seed": result.seed,
+            "variant": result.variant,
+            "users": result.users,
+            **{
+                name: round(float(value), 6)
+                for name, value in zip(METRICS, result.values[suffix].mean(axis=0), strict=True)
+            },
+            "budget": result.budget,
+            "fusion": result.fusion,
+        }
+        for results in found
+        for result in results
+        for suffix in FILTERS
+    ]
+
+
+def replace_block(path: Path, label: str, text: str) -> None:
+    """Put ``text`` between the marks of ``label`` in a Markdown file; at its end, where there are none yet."""
+    begin, end = f"<!-- quality:{label} -->", f"<!-- end of quality:{label} -->"
+    block = f"{begin}\n{text}\n{end}"
+    old = path.read_text(encoding="utf-8") if path.exists() else ""
+    if begin in old and end in old:
+        before, rest = old.split(begin, 1)
+        new = before + block + rest.split(end, 1)[1]
+    else:
+        new = f"{old.rstrip()}\n\n{block}\n".lstrip()
+    path.write_text(new, encoding="utf-8")
+
+
+def _spread(values: Values) -> str:
+    told = f"{values.mean():.4f}".removeprefix("0")
+    return told + (f" ± {stdev(values):.4f}".replace("0.", ".", 1) if len(values) > 1 and values.std() else "")
+
+
+def _gain(found: Comparison) -> str:
+    return f"{found.difference:+.1%} [{found.low:+.1%}, {found.high:+.1%}]"
+
+
+def _bold(text: str, yes: bool) -> str:
+    return f"**{text}**" if yes else text
+
+
+def _markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *lines))
