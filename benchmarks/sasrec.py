@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy import sparse
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -31,7 +32,7 @@ from s2gr.reasoner.batches import Batch, packed_batches
 from s2gr.runtime import start_fabric
 from s2gr.sequences import Sequences, load_sequences
 from s2gr.training import Plan, Row, fit, parameter_groups, warmup_cosine
-from s2gr.walk import GraphWalk, Kind, WalkWeights
+from s2gr.walk import GraphWalk, WalkCounts, WalkWeights
 from s2gr.workspace import Workspace, read_json, write_json
 
 Scores = npt.NDArray[np.float32]
@@ -123,9 +124,9 @@ def mixed(softmax: Scores, walked: Scores, weight: float) -> Scores:
     return weight * softmax + (1 - weight) / walked.sum(1, keepdims=True) * walked
 
 
-def choose_mixture(model: SASRec, walks: Mapping[Kind, GraphWalk], cases: Cases) -> dict[str, tuple[Kind, float]]:
+def choose_mixture(model: SASRec, walks: Mapping[str, GraphWalk], cases: Cases) -> dict[str, tuple[str, float]]:
     """For each filter, the walk and the weight that rank ``cases`` best."""
-    found: dict[tuple[str, Kind, float], float] = defaultdict(float)
+    found: dict[tuple[str, str, float], float] = defaultdict(float)
     for batch in cases.batches(256):
         softmax, seen = model.scores(batch.histories, batch.lengths), seen_mask(batch, model.item.num_embeddings)
         for kind, walk in walks.items():
@@ -159,8 +160,11 @@ def run(params: Params, workspace: Workspace, settings: Settings | None = None) 
     processor = time.process_time()
     model, rows = train(params, sequences, validation, settings, workspace, fingerprint)
     processor = time.process_time() - processor
-    kinds: tuple[Kind, ...] = ("directed", "undirected")
-    walks = {kind: tuned_walk(sequences, kind, validation) for kind in kinds}
+    counts = WalkCounts.of(sequences)
+    walks = {
+        name: tuned_walk(matrix, counts.popularity, validation)
+        for name, matrix in (("directed", counts.directed), ("undirected", counts.undirected))
+    }
     systems: dict[str, Scorer] = {"sasrec": model}
     systems |= {"walk_tuned": walks["directed"], "walk_undirected_tuned": walks["undirected"]}
     test = build_cases(sequences, "test", HISTORY).by_length()
@@ -208,9 +212,10 @@ def train(
     return model, rows
 
 
-def tuned_walk(sequences: Sequences, kind: Kind, validation: Cases) -> GraphWalk:
-    """The walk whose weights rank validation best."""
-    return max((GraphWalk(sequences, kind, weights) for weights in WALKS), key=lambda walk: ndcg(walk, validation))
+def tuned_walk(matrix: sparse.csr_array, popularity: npt.NDArray[np.float32], validation: Cases) -> GraphWalk:
+    """The walk over counts ``[items, items]`` whose weights rank validation best."""
+    walks = (GraphWalk(matrix, popularity, weights) for weights in WALKS)
+    return max(walks, key=lambda walk: ndcg(walk, validation))
 
 
 def ndcg(scorer: Scorer, cases: Cases) -> float:
