@@ -67,7 +67,10 @@ def relative_gain(
     gains = np.empty(resamples)
     for index in range(resamples):
         drawn = np.bincount(generator.integers(0, len(a), len(a), dtype=np.int32), minlength=len(a))
-        gains[index] = np.mean((drawn @ a) / (drawn @ b) - 1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            gains[index] = np.mean((drawn @ a) / (drawn @ b) - 1)
+    # A draw without a single hit of B says nothing.
+    gains = gains[np.isfinite(gains)]
     gain = float(np.mean(a.mean(axis=0) / b.mean(axis=0) - 1))
     return Comparison(gain, *map(float, np.quantile(gains, [0.025, 0.975])))
 

@@ -1,0 +1,111 @@
+"""The quality benchmark on a small log: every system runs, is compared over the same users, and is not run again."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from benchmarks import quality, quality_tables
+from s2gr.workspace import Workspace
+
+USERS, ITEMS = 30, 40
+RECIPE = {
+    "source": {"kind": "files", "item_columns": {"text": ["title"]}},
+    "content": {"dim": 4},
+    "codebook": {"levels": 3, "codes": 6, "latent_dim": 4, "hidden": [8], "epochs": 2},
+    "reasoner": {"clusters": 2, "epochs": 2, "validation_users": 20},
+    "evaluation": {"control_users": 10, "bootstrap": 100},
+}
+SMALL = [f"reasoner.{key}={value}" for key, value in (("dim", 16), ("heads", 2), ("feed_forward", 16))] + [
+    f"reasoner.{stack}_layers=2" for stack in ("encoder", "decoder")
+]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("quality")
+    generator = np.random.default_rng(0)
+    users = np.repeat(np.arange(USERS), 12)
+    items = np.concatenate([generator.permutation(ITEMS)[:12] for _ in range(USERS)])
+    log = {"user_id": [f"u{user:02}" for user in users], "item_id": [f"i{item:02}" for item in items]}
+    (folder / "data").mkdir()
+    pq.write_table(pa.table(log | {"timestamp": np.arange(len(users)) + 10**9}), folder / "data/interactions.parquet")
+    words = [
+        f"{kind} {colour} {number}"
+        for kind in ("soap", "brush")
+        for colour in ("red", "blue")
+        for number in "abcdefghij"
+    ]
+    catalogue = {"item_id": [f"i{item:02}" for item in range(ITEMS)], "title": words}
+    pq.write_table(pa.table(catalogue), folder / "data/items.parquet")
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(RECIPE))
+    return folder
+
+
+def run(data: Path, systems: str, **more: object) -> str:
+    results = data / "results.md"
+    quality.main(
+        data=data / "data",
+        recipe=data / "recipe.yaml",
+        seeds=1,
+        workdir=data / "runs",
+        systems=systems,
+        variants="",
+        settings=SMALL,
+        jobs=2,
+        name="small",
+        results=results,
+        json=data / "rows.json",
+        **more,  # type: ignore[arg-type]
+    )
+    return results.read_text(encoding="utf-8")
+
+
+def test_systems_are_compared_and_finished_runs_are_kept(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (data / "results.md").write_text("# Results\n\nBy hand.\n")
+    text = run(data, "full,sasrec")
+    assert text.startswith("# Results\n\nBy hand.\n\n<!-- quality:small -->")
+    for title in ("S²GR, full (the default)", "… its SID beam alone", "SASRec + walk, mixed", "popularity"):
+        assert f"| {title} |" in text or f"| **{title}**" in text
+    assert "S²GR, full (the default) against SASRec, full cross-entropy" in text
+    rows = json.loads((data / "rows.json").read_text())
+    assert {row["users"] for row in rows} == {USERS}
+    reports = [
+        Workspace(folder).report(name) for folder in (data / "runs").iterdir() for name in ("evaluation", "sasrec")
+    ]
+    written = {path: path.stat().st_mtime_ns for path in reports if path.exists()}
+    assert len(written) == 2
+    again = run(data, "full,sasrec")
+    assert {path: path.stat().st_mtime_ns for path in written} == written
+    assert again.count("<!-- quality:small -->") == 1
+    assert again.startswith("# Results\n\nBy hand.\n\n<!-- quality:small -->")
+
+
+def test_systems_differ_where_their_names_say_so() -> None:
+    params = {name: system.params(None, []) for name, system in quality.SYSTEMS.items()}
+    assert params["tiger"].reasoner.thinking == params["paper_no_thinking"].reasoner.thinking == "none"
+    assert params["tiger"].codebook.kind == "rqvae"
+    assert params["full"].reasoner.ranking == "fused"
+    paper = params["paper"].reasoner
+    for name, thinking in (("paper_pause", "pause"), ("paper_before", "before"), ("paper_no_thinking", "none")):
+        assert params[name].reasoner == paper.model_copy(update={"thinking": thinking})
+        assert params[name].codebook == params["paper"].codebook
+    # Equal size: the same widths and depths.
+    assert {getattr(paper, key) for key in ("dim", "feed_forward")} == {128, 512}
+    for key in ("dim", "heads", "feed_forward", "encoder_layers", "decoder_layers"):
+        assert getattr(params["tiger"].reasoner, key) == getattr(paper, key)
+
+
+def test_a_block_is_replaced_and_what_stands_around_it_stays(tmp_path: Path) -> None:
+    path = tmp_path / "results.md"
+    path.write_text("above\n\n<!-- quality:a -->\nold\n<!-- end of quality:a -->\n\nbelow\n")
+    quality_tables.replace_block(path, "a", "new")
+    quality_tables.replace_block(path, "b", "other")
+    assert path.read_text() == (
+        "above\n\n<!-- quality:a -->\nnew\n<!-- end of quality:a -->\n\nbelow\n\n"
+        "<!-- quality:b -->\nother\n<!-- end of quality:b -->\n"
+    )
