@@ -41,6 +41,7 @@ OUTPUTS = {
         "reports/metrics.json",
         "reports/evaluation.json",
     ),
+    "recommendations": ("data/recommendations.parquet", "reports/recommendations.json"),
 }
 
 # What people type is built on the stages; no stage depends on it.

@@ -262,6 +262,17 @@ class Evaluation(Section):
         return self
 
 
+class Recommendations(Section):
+    # Items for each user.
+    k: Count = 10
+    # Leave out what the user has met, however long ago.
+    exclude_seen: bool = True
+    beam: Count = 20
+    # Users whose recommendations are kept at a time: a killed run goes on from there.
+    shard_users: Count = 20_000
+    batch_size: Count = 256
+
+
 class Drift(Section):
     """When the newest events count as drifted away from what the published model was trained on."""
 
@@ -302,6 +313,7 @@ class Params(Section):
     sids: Sids = Sids()
     reasoner: Reasoner = Reasoner()
     evaluation: Evaluation = Evaluation()
+    recommendations: Recommendations = Recommendations()
     drift: Drift = Drift()
     publish: Publish = Publish()
 

@@ -24,7 +24,7 @@ from s2gr.pipes import forwarded_log
 from s2gr.unchanged import watch
 from s2gr.workspace import Workspace, read_json, write_json
 
-STAGES = ("events", "content", "cooccurrence", "codebook", "sids", "reasoner", "evaluation")
+STAGES = ("events", "content", "cooccurrence", "codebook", "sids", "reasoner", "evaluation", "recommendations")
 
 # What a stage reads of the parameters besides `runtime` and the section of its name.
 _EXTRA_SECTIONS: dict[str, tuple[str, ...]] = {"events": ("source",), "content": ("source",)}

@@ -67,6 +67,10 @@ class Workspace:
         return self.root / "models/reasoner"
 
     @property
+    def recommendations(self) -> Path:
+        return self.root / "data/recommendations.parquet"
+
+    @property
     def published(self) -> Path:
         """The versions that were published, and ``current``; no stage's output."""
         return self.root / "models/published"

@@ -127,11 +127,13 @@ class Recommender:
         beam: int,
         memory: Memory | None = None,
         walks: Walks | None = None,
+        only: str | None = None,
     ) -> list[dict[str, Ranking]]:
         """:meth:`rankings` for each ``exclude`` of ``filters``, from one pass of the network.
 
         Args:
             memory, walks: :meth:`encode` and :meth:`walk_scores` of these histories, where they are at hand.
+            only: the one ranking that is wanted beside ``beam``, which costs nothing.
         """
         memory = memory or self.encode(histories, lengths)
         masks = [None if exclude is None else self.excluded(exclude) for exclude in filters]
@@ -142,10 +144,11 @@ class Recommender:
             evidence = self.evidence(memory, beams[0], histories, lengths, walks)
             for rankings, best, excluded in zip(found, beams, masks, strict=True):
                 evidence = replace(evidence, sid=beam_probabilities(best, len(self.item_ids)))
-                fused, interest = self._fused(evidence, histories, lengths, excluded), evidence.interest
-                if excluded is not None:
-                    interest = interest.masked_fill(excluded, -torch.inf)
-                for name, of_all in (("fused", fused), ("interest", interest)):
+                scores = {"fused": self._fused(evidence, histories, lengths, excluded)}
+                if only != "fused":
+                    interest = evidence.interest
+                    scores["interest"] = interest if excluded is None else interest.masked_fill(excluded, -torch.inf)
+                for name, of_all in scores.items():
                     values, items = top_items(of_all, k)
                     rankings[name] = Ranking(items.cpu().numpy(), values.cpu().numpy())
         return found
@@ -154,7 +157,8 @@ class Recommender:
         self, histories: IntArray, lengths: IntArray, k: int, beam: int, exclude: list[IntArray] | None = None
     ) -> Ranking:
         """The model's own one of :meth:`rankings`."""
-        return self.rankings(histories, lengths, k, beam, exclude)[self.model.params.ranking]
+        own = self.model.params.ranking
+        return self.rankings_under([exclude], histories, lengths, k, beam, only=own)[0][own]
 
     @torch.no_grad()
     def encode(self, histories: IntArray, lengths: IntArray) -> Memory:

@@ -49,7 +49,7 @@ def test_second_run_runs_nothing_but_shows_the_table(stages: Any) -> None:
 
 def test_changed_reasoner_parameter_runs_reasoner_and_what_follows(stages: Any) -> None:
     run()
-    assert again(stages, "--set", "reasoner.epochs=3") == ["reasoner", "evaluation"]
+    assert again(stages, "--set", "reasoner.epochs=3") == ["reasoner", "evaluation", "recommendations"]
     # And it stays so until the parameters change again.
     assert again(stages, "--set", "reasoner.epochs=3") == []
 
@@ -92,7 +92,7 @@ def test_changed_code_of_a_stage_runs_it_and_what_follows(
     monkeypatch.setattr(freshness, "PACKAGE", package)
     run()
     (package / "sids/trie.py").write_text("a = 2")
-    assert again(stages) == ["sids", "reasoner", "evaluation"]
+    assert again(stages) == ["sids", "reasoner", "evaluation", "recommendations"]
     (package / "cli.py").write_text("no stage reads it")
     assert again(stages) == []
 
@@ -107,7 +107,7 @@ def test_interrupted_run_goes_on_where_it_stopped(stages: Any) -> None:
     assert "goes on from there" in result.stderr
     assert not Path("w/data/sids.parquet").exists()
     stages.during.clear()
-    assert again(stages) == ["sids", "reasoner", "evaluation"]
+    assert again(stages) == ["sids", "reasoner", "evaluation", "recommendations"]
 
 
 def test_force_runs_what_is_up_to_date(stages: Any) -> None:

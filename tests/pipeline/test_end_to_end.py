@@ -90,7 +90,7 @@ def test_the_default_remote_gives_back_what_is_lost(pipeline_copy: Any) -> None:
     assert sids.read_bytes() == before
 
 
-@pytest.mark.parametrize("stage", ["cooccurrence", "sids", "evaluation"])
+@pytest.mark.parametrize("stage", ["cooccurrence", "sids", "evaluation", "recommendations"])
 def test_a_stage_needs_only_its_declared_data_and_gives_the_same_bytes_again(
     pipeline_copy: Any, tmp_path: Path, stage: str
 ) -> None:
@@ -114,7 +114,7 @@ def test_the_job_over_graphql_runs_only_what_a_changed_parameter_reaches(pipelin
         event["assetKey"]["path"][0]: next(e["text"] for e in event["metadataEntries"] if e["label"] == "dvc")
         for event in shown["assetMaterializations"]
     }
-    ran = {"reasoner", "evaluation"}
+    ran = {"reasoner", "evaluation", "recommendations"}
     assert verdicts == {stage: "ran" if stage in ran else "unchanged" for stage in STAGES}
     checks = [event["evaluation"] for event in shown["eventConnection"]["events"] if event.get("evaluation")]
     assert {check["checkName"] for check in checks if not check["success"] and check["severity"] == "ERROR"} == set()
