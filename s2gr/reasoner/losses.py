@@ -67,9 +67,9 @@ def batch_interest_loss(interest: Tensor, items: Tensor, targets: Tensor, temper
     return functional.cross_entropy(logits.masked_fill(same, -torch.inf), torch.arange(len(targets)).to(targets))
 
 
-def catalogue_interest_loss(interest: Tensor, items: Tensor, targets: Tensor) -> Tensor:
-    """Cross-entropy of ``v_g · item`` over the whole catalogue: ``[N, D]``, ``[items, D]``, ``[N]``."""
-    return functional.cross_entropy(interest @ items.T, targets)
+def catalogue_interest_loss(scores: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy of ``v_g · item`` over the whole catalogue: ``[N, items]``, ``[N]``."""
+    return functional.cross_entropy(scores, targets)
 
 
 def sampled_interest_loss(

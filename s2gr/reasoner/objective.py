@@ -40,10 +40,7 @@ class Objective(nn.Module):
         terms = {"recommendation": losses.recommendation_loss(following)}
         if params.interest_weight:
             interest = model.interest(memory)[there]
-            terms["interest"] = params.interest_weight * self._interest_loss(interest, targets)
-            if params.distillation:
-                taught = self._distillation_loss(following, interest, targets)
-                terms["distillation"] = params.distillation * taught
+            terms |= self._interest_terms(interest, targets, following)
             if decoded.thoughts is not None and params.regulariser:
                 terms["regulariser"] = params.regulariser * losses.regulariser(decoded.thoughts[there][:, 0], interest)
         aligned = model.schedule.aligned
@@ -62,30 +59,30 @@ class Objective(nn.Module):
             terms |= {f"thought_{level + 1}_accuracy": right[index] for index, level in enumerate(aligned)}
         return terms
 
-    def _distillation_loss(self, following: Sequence[Following], interest: Tensor, targets: Tensor) -> Tensor:
-        """v_g teaches the codes what it knows of the items: of all, or where there are too many of a sample."""
-        model, catalogue, sample = self.model, len(self.model.codes), self.params.sampled_softmax
-        items: Tensor | None = None
-        with torch.no_grad():
-            if 0 < sample < catalogue:
-                items = torch.cat([targets, torch.randperm(catalogue, device=targets.device)[:sample]]).unique()
-            scores = model.interest_logits(interest, model.item_vectors(items)).float()
-            if items is not None:
-                # An item of the sample stands for those that were not drawn; the targets are there by themselves.
-                scores += math.log(catalogue / sample) * ~torch.isin(items, targets)
-        nodes = self.constraint.nodes[1 : model.levels]
-        return losses.distillation_loss(
-            following, scores.softmax(-1), [node if items is None else node[items] for node in nodes]
-        )
-
-    def _interest_loss(self, interest: Tensor, targets: Tensor) -> Tensor:
+    def _interest_terms(self, interest: Tensor, targets: Tensor, following: Sequence[Following]) -> dict[str, Tensor]:
+        """What v_g ``[N, D]`` learns, and what it teaches the codes."""
         model, params, catalogue = self.model, self.params, len(self.model.codes)
         if params.interest == "batch":
             vectors = model.item_vectors(targets)
-            return losses.batch_interest_loss(interest, vectors, targets, params.interest_temperature)
+            loss = losses.batch_interest_loss(interest, vectors, targets, params.interest_temperature)
+            return {"interest": params.interest_weight * loss}
+        nodes = self.constraint.nodes[1 : model.levels]
         if not 0 < params.sampled_softmax < catalogue:
-            return losses.catalogue_interest_loss(interest, model.item_vectors(), targets)
-        # From torch's own generator: a run that resumes draws what it would have drawn.
-        sample = torch.randperm(catalogue, device=targets.device)[: params.sampled_softmax]
-        own, sampled = model.item_vectors(targets), model.item_vectors(sample)
-        return losses.sampled_interest_loss(interest, own, targets, sample, sampled, catalogue)
+            scores = model.interest_logits(interest)
+            loss = losses.catalogue_interest_loss(scores, targets)
+        else:
+            # From torch's own generator: a run that resumes draws what it would have drawn.
+            sample = torch.randperm(catalogue, device=targets.device)[: params.sampled_softmax]
+            own, sampled = model.item_vectors(targets), model.item_vectors(sample)
+            loss = losses.sampled_interest_loss(interest, own, targets, sample, sampled, catalogue)
+            with torch.no_grad():
+                items = torch.cat([targets, sample]).unique()
+                scores = model.interest_logits(interest, model.item_vectors(items))
+                # An item of the sample stands for those that were not drawn; the targets are there by themselves.
+                scores += math.log(catalogue / len(sample)) * ~torch.isin(items, targets)
+            nodes = [node[items] for node in nodes]
+        terms = {"interest": params.interest_weight * loss}
+        if params.distillation:
+            teacher = scores.detach().float().softmax(-1)
+            terms["distillation"] = params.distillation * losses.distillation_loss(following, teacher, nodes)
+        return terms

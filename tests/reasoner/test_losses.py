@@ -95,7 +95,7 @@ def test_catalogue_interest_loss_equals_the_formula() -> None:
     for row in range(3):
         exponentials = [math.exp(float(interest[row] @ vector)) for vector in vectors]
         total -= math.log(exponentials[targets[row]] / sum(exponentials))
-    assert losses.catalogue_interest_loss(interest, vectors, targets).item() == pytest.approx(total / 3, rel=1e-4)
+    assert losses.catalogue_interest_loss(interest @ vectors.T, targets).item() == pytest.approx(total / 3, rel=1e-4)
 
 
 def test_sampled_interest_loss_is_exact_when_the_sample_is_the_catalogue() -> None:
@@ -103,7 +103,7 @@ def test_sampled_interest_loss_is_exact_when_the_sample_is_the_catalogue() -> No
     interest, vectors, targets = torch.randn(4, 5), torch.randn(9, 5), torch.tensor([2, 0, 5, 2])
     sample = torch.randperm(9)
     found = losses.sampled_interest_loss(interest, vectors[targets], targets, sample, vectors[sample], 9)
-    torch.testing.assert_close(found, losses.catalogue_interest_loss(interest, vectors, targets))
+    torch.testing.assert_close(found, losses.catalogue_interest_loss(interest @ vectors.T, targets))
 
 
 def test_the_sampled_sum_under_the_softmax_is_unbiased() -> None:
@@ -116,7 +116,7 @@ def test_the_sampled_sum_under_the_softmax_is_unbiased() -> None:
         sample = torch.tensor(chosen)
         loss = losses.sampled_interest_loss(interest, vectors[targets], targets, sample, vectors[sample], 6)
         sums.append(own * loss.exp())
-    whole = own * losses.catalogue_interest_loss(interest, vectors, targets).exp()
+    whole = own * losses.catalogue_interest_loss(interest @ vectors.T, targets).exp()
     torch.testing.assert_close(torch.stack(sums).mean(), whole[0], rtol=1e-5, atol=1e-5)
 
 

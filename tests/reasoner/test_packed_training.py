@@ -35,7 +35,7 @@ def code_log_probabilities(model: S2GR, logits: list[torch.Tensor], target: int,
 
 def taught_codes(model: S2GR, wish: torch.Tensor, vectors: torch.Tensor, target: int, level: int) -> dict[int, float]:
     """What the interest vector says of the next code, once the target's codes before are given."""
-    probabilities = (vectors @ wish).softmax(0)
+    probabilities = (vectors @ wish).softmax(0).detach()
     mass: dict[int, float] = {}
     for item, row in enumerate(model.codes):
         if torch.equal(row[:level], model.codes[target, :level]):
