@@ -18,7 +18,8 @@ from s2gr.sequences import Sequences
 IntArray = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True)
+# Not frozen: under mixed precision, Fabric rebuilds what a model is called with field by field.
+@dataclass
 class Batch:
     """Targets of several windows; padding is −1."""
 

@@ -161,3 +161,14 @@ def test_training_data_parallel_gives_one_model(workspace: Workspace, tmp_path: 
     subprocess.run([sys.executable, "-m", "s2gr.reasoner", *files], check=True, capture_output=True, timeout=120)
     assert (workspace.reasoner / "model.safetensors").exists()
     assert not any((workspace.state / "staging").iterdir())
+
+
+def test_mixed_precision_trains_and_ends_near_full_precision(workspace: Workspace, tmp_path: Path) -> None:
+    run(workspace, "codebook", "sids", "reasoner")
+    full = read_json(workspace.report("reasoner"))["loss"]
+    overlay = {**OVERLAY, "runtime": {"threads": 1, "precision": "bf16-mixed"}}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(overlay))
+    run(workspace, "codebook", "reasoner")
+    rounded = read_json(workspace.report("reasoner"))["loss"]
+    assert rounded != full
+    assert rounded == pytest.approx(full, rel=0.02)
