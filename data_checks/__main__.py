@@ -1,4 +1,4 @@
-"""``python -m data_checks [events|items|sids|drift …] [--workdir D]``: run the checks without Dagster.
+"""``python -m data_checks [NAME …] [--workdir D]``: run the checks of :data:`SUITES` without Dagster.
 
 Exits with 1 if a critical check failed, with 2 and one line on a :class:`UserError`.
 """
@@ -20,7 +20,7 @@ from s2gr.console import set_up_logging
 from s2gr.errors import UserError, explained
 from s2gr.params import load_params
 
-SUITES = ("events", "items", "sids", "drift")
+SUITES = ("events", "items", "content", "cooccurrence", "sids", "drift")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -12,7 +12,7 @@ from s2gr.console import log
 from s2gr.database import database, literal, sql
 from s2gr.params import Params
 from s2gr.sequences import SPLITS
-from s2gr.sources.folder import candidates, digest
+from s2gr.sources.folder import digest, landed_files
 from s2gr.workspace import Workspace, read_table, readable_artefact
 
 _TYPES = {
@@ -197,6 +197,7 @@ def _unread(workspace: Workspace, params: Params) -> Facts:
     folder = workspace.root / params.source.path
     if params.source.kind != "files" or not folder.is_dir():
         return {"unread_files": 0}
+    source = params.source.model_copy(update={"path": folder})
     known = set(read_table(workspace.batches, ["batch"])["batch"].to_pylist())
-    names = [path.relative_to(folder).as_posix() for path in candidates(folder) if digest(path) not in known]
+    names = [path.relative_to(folder).as_posix() for path in landed_files(source) if digest(path) not in known]
     return {"unread_files": len(names), "unread_files_examples": names[:5]}

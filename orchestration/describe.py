@@ -21,6 +21,9 @@ MOST_FIGURES = 40
 # Rows of the table of level-1 codes, and letters of a title in it.
 MOST_CODES = 30
 LONGEST_CELL = 60
+# Rows of the table of landed files, and letters of a reason in it.
+MOST_BATCHES = 50
+LONGEST_REASON = 300
 
 
 def describe(project: Project, stage: Stage) -> dict[str, Any]:
@@ -36,12 +39,28 @@ def describe(project: Project, stage: Stage) -> dict[str, Any]:
         drawn = picture(project.root / path)
         if drawn is not None:
             entries[Path(path).stem.replace("_", " ")] = dg.MetadataValue.md(f"![{Path(path).stem}]({drawn})")
+        if path == "data/batches.parquet" and (project.root / path).exists():
+            entries["landed files"] = dg.MetadataValue.md(_batches(project.root / path))
         if Path(path).name == "codes.csv" and (project.root / path).exists():
             entries["largest codes of level 1"] = dg.MetadataValue.md(_codes(project.root / path))
     for path in (*stage.outs, *stage.metrics):
         if path == f"reports/{stage.name}.json" and (project.root / path).exists():
             entries |= _figures(json.loads((project.root / path).read_text(encoding="utf-8")))
     return entries
+
+
+def _batches(path: Path) -> str:
+    """A Markdown table of what became of the landed files, those that need a look first."""
+    rows = pq.read_table(path).to_pylist()
+    order = ("refused", "admitted", "copy", "ignored")
+    rows.sort(key=lambda row: (order.index(row["status"]), not row["failed_checks"], row["file"]))
+    lines = ["| file | status | rows | rejected | why, or what to look at |", "|---|---|---|---|---|"]
+    for row in rows[:MOST_BATCHES]:
+        why = row["reason"] or ", ".join(row["failed_checks"] or ())
+        counts = " | ".join("" if row[name] is None else f"{row[name]:,}" for name in ("rows", "rejected"))
+        lines.append(f"| {_cell(row['file'])} | {row['status']} | {counts} | {_cell(why, LONGEST_REASON)} |")
+    more = len(rows) - MOST_BATCHES
+    return "\n".join(lines) + (f"\n\n… and {more} more in `data/batches.parquet`" if more > 0 else "")
 
 
 def _codes(path: Path) -> str:
@@ -56,9 +75,9 @@ def _codes(path: Path) -> str:
     return "\n".join(lines)
 
 
-def _cell(text: str) -> str:
+def _cell(text: str, longest: int = LONGEST_CELL) -> str:
     """``text`` inside a Markdown table: what would be markup or end the cell is escaped, the rest cut short."""
-    short = text if len(text) <= LONGEST_CELL else f"{text[: LONGEST_CELL - 1]}…"
+    short = text if len(text) <= longest else f"{text[: longest - 1]}…"
     return re.sub(r"([\\|`*_\[\]<>#~])", r"\\\1", " ".join(short.split()))
 
 

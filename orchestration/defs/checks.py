@@ -6,7 +6,7 @@ from typing import Protocol
 
 import dagster as dg
 
-from data_checks import drift, events, items, sids
+from data_checks import content, cooccurrence, drift, events, items, sids
 from data_checks.result import Check, CheckResult
 from orchestration.dvc_project import PROJECT
 
@@ -57,6 +57,8 @@ def checks() -> dg.Definitions:
         asset_checks=[
             suite("events_suite", "events", events),
             suite("items_suite", "events", items),
+            suite("content_suite", "content", content),
+            suite("cooccurrence_suite", "cooccurrence", cooccurrence),
             suite("sids_suite", "sids", sids),
             suite("drift", "events", drift),
         ]

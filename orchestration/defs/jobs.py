@@ -9,3 +9,9 @@ pipeline = dg.define_asset_job(
     selection=dg.AssetSelection.assets(*PROJECT.stages),
     description="Every stage, from raw logs to the evaluated model, and the data checks; DVC skips what is up to date.",
 )
+
+ingest = dg.define_asset_job(
+    "ingest",
+    selection=dg.AssetSelection.assets("events"),
+    description="Landed files into the event log, and its data checks. Nothing is trained; `pipeline` does that.",
+)

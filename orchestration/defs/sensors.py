@@ -1,11 +1,17 @@
-"""Runs that Dagster did not start: `dvc repro` at a terminal shows up here too."""
+"""What happens outside of Dagster: `dvc repro` at a terminal, and files that land."""
 
 import hashlib
+import os
 
 import dagster as dg
 
+from orchestration.defs.jobs import ingest
 from orchestration.dvc_bridge import reported_materialization
 from orchestration.dvc_project import PROJECT
+from orchestration.landing import look
+from s2gr.errors import UserError
+from s2gr.params import load_params
+from s2gr.workspace import Workspace
 
 IN_PROGRESS = [
     dg.DagsterRunStatus.STARTING,
@@ -41,3 +47,30 @@ def dvc_lock(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipRe
         if tags.get("dagster/data_version") != version:
             events.append(reported_materialization(PROJECT, stage))
     return dg.SensorResult(asset_events=events, cursor=cursor)
+
+
+@dg.sensor(
+    name="landing",
+    job=ingest,
+    minimum_interval_seconds=int(os.environ.get("S2GR_LANDING_INTERVAL", "30")),
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Looks for files that landed in source.path and are not in the log; takes them when they stood still "
+    "between two looks, and launches the job `ingest` once for each new content of the folder.",
+)
+def landing(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+    try:
+        source = load_params([PROJECT.root / "params.yaml"]).source
+        if source.kind != "files":
+            return dg.SkipReason(f"source.kind is {source.kind}: nothing lands")
+        source = source.model_copy(update={"path": PROJECT.root / source.path})
+        found = look(source, Workspace(PROJECT.root).batches, context.cursor)
+    except UserError as error:
+        return dg.SkipReason(str(error))
+    if found.run_key is None:
+        return dg.SensorResult(cursor=found.cursor, skip_reason=dg.SkipReason(found.reason))
+    # Forced: a file may have landed after the stage read the folder and before DVC recorded it, which DVC can't know.
+    config = {"ops": {"events": {"config": {"force": True}}}}
+    return dg.SensorResult(
+        cursor=found.cursor,
+        run_requests=[dg.RunRequest(run_key=found.run_key, run_config=config, tags={"s2gr/landing": found.run_key})],
+    )

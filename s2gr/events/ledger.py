@@ -60,7 +60,9 @@ class Entry:
 
 def write_ledger(entries: Sequence[Entry], landing: str, path: Path) -> None:
     """``landing``, the identity of all that lay there, goes into the footer of the file."""
-    rows = [{**asdict(entry), "rejected": sum(entry.rejected.values())} for entry in entries]
+    rows = [
+        {**asdict(entry), "rejected": None if entry.rows is None else sum(entry.rejected.values())} for entry in entries
+    ]
     table = pa.Table.from_pylist(sorted(rows, key=lambda row: row["file"]), _SCHEMA)
     write_table(table.replace_schema_metadata({_LANDING: landing}), path)
 

@@ -11,7 +11,17 @@ import duckdb
 
 from s2gr.errors import UserError
 from s2gr.params import Source
-from s2gr.sources.folder import TEXT_SUFFIXES, candidates, digest, identity, sidecar, snapshot, with_sidecars
+from s2gr.sources.folder import (
+    TEXT_SUFFIXES,
+    candidates,
+    digest,
+    identity,
+    is_pattern,
+    landed_files,
+    sidecar,
+    snapshot,
+    with_sidecars,
+)
 from s2gr.sources.formats import DataFile, open_file
 from s2gr.sources.landing import Batch, Landing, Misfit, Role
 from s2gr.sources.timestamps import check_time_type
@@ -28,20 +38,14 @@ def open_files(source: Source, connection: duckdb.DuckDBPyConnection) -> Landing
     if not source.path.is_dir():
         raise UserError(f"source.path: {source.path.absolute()} is not a folder; give the one that holds your files")
     named = {role: _named(source, role) for role in _ROLES}
-
-    def listing() -> list[Path]:
-        return list(
-            dict.fromkeys([*candidates(source.path), *(path for paths in named.values() for path in paths or ())])
-        )
-
-    before = snapshot(with_sidecars(listing()))
+    before = snapshot(with_sidecars(landed_files(source)))
     digests = {path: _digest(path) for path in before}
     batches: list[Batch] = []
     misfits: list[Misfit] = []
     ignored: list[Misfit] = []
     copies: dict[str, str] = {}
     taken: dict[str, str] = {}
-    for path in (path for path in listing() if path in digests):
+    for path in (path for path in landed_files(source) if path in digests):
         wanted = [role for role in _ROLES if (paths := named[role]) is None or path in paths]
         # A role that was given to this very file goes before one that it could have.
         given = [role for role in wanted if named[role] is not None]
@@ -59,7 +63,7 @@ def open_files(source: Source, connection: duckdb.DuckDBPyConnection) -> Landing
     if not any(batch.role == "interactions" for batch in batches):
         raise UserError(_nothing_fits(source, misfits))
     known = identity(digests, lambda path: digests[path])
-    return Landing(batches, misfits, ignored, copies, before, known, lambda: with_sidecars(listing()))
+    return Landing(batches, misfits, ignored, copies, before, known, lambda: with_sidecars(landed_files(source)))
 
 
 def _named(source: Source, role: Role) -> list[Path] | None:
@@ -67,7 +71,7 @@ def _named(source: Source, role: Role) -> list[Path] | None:
     name = source.interactions if role == "interactions" else source.items
     if name is None:
         return None
-    if not any(sign in name for sign in "*?["):
+    if not is_pattern(name):
         path = source.file(name, f"source.{role}")
         if not path.is_file():
             raise UserError(f"source.{role}: {path.absolute()} does not exist; check source.path and the file's name")

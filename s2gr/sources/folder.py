@@ -11,6 +11,8 @@ import hashlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from s2gr.params import Source
+
 TEXT_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
 SUFFIXES = (".parquet", *TEXT_SUFFIXES, *(f"{suffix}.gz" for suffix in TEXT_SUFFIXES))
 # Of names that do not count, folders' too: hidden files, and what Hadoop and Spark are still writing.
@@ -29,6 +31,20 @@ def candidates(folder: Path) -> list[Path]:
         and not any(part.startswith(_UNFINISHED) for part in path.relative_to(folder).parts)
         and path.is_file()
     ]
+
+
+def is_pattern(name: str) -> bool:
+    return any(sign in name for sign in "*?[")
+
+
+def landed_files(source: Source) -> list[Path]:
+    """The files that the source `files` looks at: those that count, and those that are named, whatever they are called.
+
+    Raises: UserError: one that is named lies elsewhere.
+    """
+    named = {"interactions": source.interactions, "items": source.items}
+    paths = [source.file(name, f"source.{role}") for role, name in named.items() if name and not is_pattern(name)]
+    return list(dict.fromkeys([*candidates(source.path), *(path for path in paths if path.is_file())]))
 
 
 def sidecar(path: Path) -> Path:

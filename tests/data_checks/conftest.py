@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,9 @@ from s2gr.console import log
 from s2gr.workspace import Workspace, write_json, write_table
 
 START = datetime(2020, 1, 1, tzinfo=UTC)
-CODES, LEVELS = 8, 3
+CODES, LEVELS, DIM = 8, 3, 6
+# cooccurrence.window of the default parameters.
+WINDOW = 3
 
 Columns = dict[str, list[Any]]
 
@@ -35,6 +38,10 @@ TYPES = {
     "code_1": pa.int32(),
     "code_2": pa.int32(),
     "code_3": pa.int32(),
+    "embedding": pa.list_(pa.float32(), DIM),
+    "item_a": pa.string(),
+    "item_b": pa.string(),
+    "count": pa.int64(),
 }
 
 
@@ -46,6 +53,9 @@ class Artefacts:
     items: Columns
     quarantine: Columns
     sids: Columns
+    content: Columns
+    aligned: Columns
+    cooccurrence: Columns
     config: dict[str, int]
     # A row for each landed file: file, batch, role, status, reason, rows, rejected.
     batches: list[tuple[str, str, str, str, str | None, int, int]]
@@ -54,7 +64,7 @@ class Artefacts:
 
     def write(self, root: Path) -> Path:
         workspace = Workspace(root)
-        for name in ("events", "items", "quarantine", "sids"):
+        for name in ("events", "items", "quarantine", "sids", "content", "aligned", "cooccurrence"):
             columns: Columns = getattr(self, name)
             kinds = {**TYPES, **self.types.get(name, {})}
             arrays = {column: pa.array(values, kinds.get(column)) for column, values in columns.items()}
@@ -94,6 +104,9 @@ def make_artefacts(users: int = 40, length: int = 12, items: int = 64, seed: int
             "item_id": list(item_ids),
             **{f"code_{level + 1}": [code[level] for code in codes] for level in range(LEVELS)},
         },
+        content={"item_id": list(item_ids), "embedding": _unit_vectors(items, generator)},
+        aligned={"item_id": list(item_ids), "embedding": _unit_vectors(items, generator)},
+        cooccurrence=_pairs(events),
         config={"codes": CODES, "levels": LEVELS},
         batches=[
             ("log.parquet", "00", "interactions", "admitted", None, users * length, 0),
@@ -102,6 +115,29 @@ def make_artefacts(users: int = 40, length: int = 12, items: int = 64, seed: int
         disagreeing=0,
         types={},
     )
+
+
+def _unit_vectors(items: int, generator: np.random.Generator) -> list[list[float]]:
+    rows = generator.standard_normal((items, DIM))
+    vectors: list[list[float]] = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).tolist()
+    return vectors
+
+
+def _pairs(events: Columns) -> Columns:
+    """By a plain loop over the training histories."""
+    histories: dict[str, list[str]] = {}
+    for user, item, split in zip(events["user_id"], events["item_id"], events["split"], strict=True):
+        if split == "train":
+            histories.setdefault(user, []).append(item)
+    counts = Counter(
+        tuple(sorted((history[place], other)))
+        for history in histories.values()
+        for place in range(len(history))
+        for other in history[place + 1 : place + 1 + WINDOW]
+        if other != history[place]
+    )
+    first, second, count = zip(*((a, b, n) for (a, b), n in sorted(counts.items())), strict=True)
+    return {"item_a": list(first), "item_b": list(second), "count": list(count)}
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import pytest
 
 from orchestration.describe import describe
 from orchestration.pictures import picture
+from s2gr.events.ledger import Entry, write_ledger
 
 TABLES = {
     "reasoner_curve.csv": "epoch,loss,recommendation,ndcg@10\n1,3.5,2.5,0.01\n2,3.0,2.0,\n",
@@ -62,3 +63,22 @@ def test_the_largest_codes_are_shown_as_a_table(toy: Any) -> None:
     assert len(table) == 2 + 30
     assert table[2].startswith("| 39 | 39 | name39 | A \\| B; long long")
     assert max(map(len, table)) < 200
+
+
+def test_what_became_of_the_landed_files_is_shown_as_a_table_refused_ones_first(toy: Any) -> None:
+    toy.rewrite("dvc.yaml", (toy.root / "dvc.yaml").read_text().replace("data/other.txt", "data/batches.parquet"))
+    entries = [
+        Entry("a.csv", "00", "interactions", "admitted", rows=1000),
+        Entry("b.csv", "01", "interactions", "admitted", None, ["batch_few_rejected"], 1000, {"missing_user": 20}),
+        Entry("c.csv", "02", "interactions", "refused", "c.csv, line 3: a | b", ["batch_readable"]),
+    ]
+    write_ledger(
+        [*entries, *(Entry(f"d{n}.csv", "00", None, "copy") for n in range(60))], "x", toy.root / "data/batches.parquet"
+    )
+    table = describe(toy.project, toy.project.stages["first"])["landed files"].value.splitlines()
+    assert table[2:5] == [
+        "| c.csv | refused |  |  | c.csv, line 3: a \\| b |",
+        "| b.csv | admitted | 1,000 | 20 | batch\\_few\\_rejected |",
+        "| a.csv | admitted | 1,000 | 0 |  |",
+    ]
+    assert table[-1] == "… and 13 more in `data/batches.parquet`"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import json
 import re
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from data_checks.__main__ import SUITES
 from orchestration.definitions import defs
 from orchestration.dvc_project import PACKAGES, PROJECT
 from s2gr.params import Params
@@ -150,13 +152,16 @@ def test_the_job_holds_every_asset_and_check() -> None:
     definitions = defs()
     job = definitions.resolve_job_def("pipeline")
     assert {key.to_user_string() for key in job.asset_layer.selected_asset_keys} == set(STAGES)
-    assert {node.name for node in job.nodes} == {*STAGES, "events_suite", "items_suite", "sids_suite", "drift"}
+    assert {node.name for node in job.nodes} == {
+        *STAGES,
+        *(f"{name}_suite" for name in SUITES if name != "drift"),
+        "drift",
+    }
 
 
 def test_critical_checks_block_and_warnings_do_not() -> None:
-    from data_checks import drift, events, items, sids
-
-    severities = {check.name: check.severity for module in (drift, events, items, sids) for check in module.CHECKS}
+    modules = [importlib.import_module(f"data_checks.{name}") for name in SUITES]
+    severities = {check.name: check.severity for module in modules for check in module.CHECKS}
     graph = defs().resolve_asset_graph()
     blocking = {key.name: graph.get(key).blocking for key in graph.asset_check_keys}
     assert blocking == {name: severity == "critical" for name, severity in severities.items()}

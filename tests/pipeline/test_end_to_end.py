@@ -19,10 +19,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from orchestration.dvc_project import Project
 from s2gr.stage import STAGES
+from s2gr.workspace import Workspace
 
 LAUNCH = """
 mutation ($selector: JobOrPipelineSelector!, $config: RunConfigData) {
@@ -42,6 +44,8 @@ query ($run: ID!) { runOrError(runId: $run) { ... on Run {
                              ... on ExecutionStepFailureEvent { stepKey error { message } } } }
 } } }"""
 RELOAD = "mutation ($location: String!) { reloadRepositoryLocation(repositoryLocationName: $location) { __typename } }"
+RUNS = """
+query ($job: String!) { runsOrError(filter: {pipelineName: $job}) { ... on Runs { results { runId status } } } }"""
 STALENESS = "{ assetNodes { assetKey { path } staleStatus staleCauses { reason } } }"
 
 
@@ -140,6 +144,42 @@ def test_a_run_at_a_terminal_is_reported_and_nothing_is_stale(pipeline_copy: Any
         time.sleep(1)
 
 
+def test_a_file_that_lands_is_in_the_log_soon_after_by_one_run_that_trains_nothing(
+    pipeline_copy: Any, webserver: str
+) -> None:
+    landing, workspace = pipeline_copy.root / "data/landing", Workspace(pipeline_copy.root)
+    before = pq.read_metadata(workspace.events).num_rows
+    log = pq.read_table(workspace.events)
+    newest, item = log["timestamp"].to_pylist(), log["item_id"][0].as_py()
+    instant = int(max(newest).timestamp()) + 60
+    users = sorted(set(log["user_id"].to_pylist()))[:5]
+    with (landing / "late.csv.part").open("w", encoding="utf-8") as file:
+        file.write("user_id,item_id,timestamp\n")
+        file.writelines(f"{user},{item},{instant}\n" for user in users)
+    (landing / "broken.csv").write_text("user_id,item_id,timestamp\n1,2\n", encoding="utf-8")
+    (landing / "late.csv.part").rename(landing / "late.csv")
+    model = (pipeline_copy.root / "models/reasoner/model.safetensors").stat()
+    runs = _wait_for_runs(webserver, "ingest", 1)
+    # Long enough for three more looks: nothing is started again.
+    time.sleep(10)
+    assert _wait_for_runs(webserver, "ingest", 1) == runs
+    assert pq.read_metadata(workspace.events).num_rows == before + len(users)
+    batches = {row["file"]: row["status"] for row in pq.read_table(workspace.batches).to_pylist()}
+    assert batches == {
+        "broken.csv": "refused",
+        "interactions.parquet": "admitted",
+        "items.parquet": "admitted",
+        "late.csv": "admitted",
+    }
+    assert (pipeline_copy.root / "models/reasoner/model.safetensors").stat() == model
+    shown = _query(webserver, MATERIALISATIONS, run=runs[0])["runOrError"]
+    checks = [event["evaluation"] for event in shown["eventConnection"]["events"] if event.get("evaluation")]
+    # A warning: what is downstream is not blocked.
+    failed = {check["checkName"]: check["severity"] for check in checks if not check["success"]}
+    assert failed["batches_admitted"] == "WARN"
+    assert "ERROR" not in failed.values()
+
+
 @pytest.fixture(scope="module")
 def webserver(pipeline_copy: Any) -> Iterator[str]:
     """`dg dev` with its web server and daemon, as `make ui` starts it, on a free port."""
@@ -205,6 +245,18 @@ def _location(url: str) -> str:
     (repository,) = _query(url, query)["repositoriesOrError"]["nodes"]
     assert repository["name"] == "__repository__"
     return str(repository["location"]["name"])
+
+
+def _wait_for_runs(url: str, job: str, number: int) -> list[str]:
+    """The ids of the job's runs, once there are ``number`` of them and all succeeded."""
+    deadline = time.monotonic() + 180
+    while True:
+        runs = _query(url, RUNS, job=job)["runsOrError"]["results"]
+        if len(runs) >= number and all(run["status"] == "SUCCESS" for run in runs):
+            return [run["runId"] for run in runs]
+        assert time.monotonic() < deadline, runs
+        assert not [run for run in runs if run["status"] in {"FAILURE", "CANCELED"}], runs
+        time.sleep(1)
 
 
 def _run_job(url: str) -> dict[str, Any]:

@@ -1,0 +1,167 @@
+"""Landed files start the job `ingest` once, when they are whole."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from orchestration import landing as looking
+from orchestration.definitions import defs
+from orchestration.defs import jobs, sensors
+from orchestration.dvc_project import Project
+from s2gr.params import Params
+from s2gr.stage import execute
+from s2gr.workspace import Workspace
+
+LINES = "user_id,item_id,timestamp\n"
+
+
+class Site:
+    """A project with a landing folder; `tick` evaluates the sensor as the daemon does."""
+
+    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.root, self.landing = root, root / "landing"
+        self.cursor: str | None = None
+        self.landing.mkdir()
+        (root / "params.yaml").write_text("source: {kind: files, path: landing}\nevents: {k_core: 1}\n")
+        monkeypatch.setattr(sensors, "PROJECT", Project(root))
+
+    def land(self, name: str, events: int = 1, user: str = "u") -> Path:
+        path = self.landing / name
+        path.write_text(LINES + "".join(f"{user},i{number},{1_400_000_000 + number}\n" for number in range(events)))
+        return path
+
+    def tick(self) -> str | None:
+        """The run key of a launched run, or None."""
+        result: Any = sensors.landing(dg.build_sensor_context(cursor=self.cursor))
+        assert isinstance(result, dg.SensorResult)
+        self.cursor = result.cursor
+        if not result.run_requests:
+            assert result.skip_reason.skip_message
+            return None
+        (request,) = result.run_requests
+        return str(request.run_key)
+
+    def ingest(self) -> None:
+        source = {"kind": "files", "path": self.landing}
+        params = Params.model_validate({"runtime": {"threads": 1}, "source": source, "events": {"k_core": 1}})
+        execute("events", params, Workspace(self.root))
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+    return Site(tmp_path, monkeypatch)
+
+
+def test_it_is_on_and_starts_what_ingests_and_trains_nothing() -> None:
+    assert sensors.landing.default_status is dg.DefaultSensorStatus.RUNNING
+    assert sensors.landing.job_name == jobs.ingest.name
+    job = defs().resolve_job_def("ingest")
+    assert {key.to_user_string() for key in job.asset_layer.selected_asset_keys} == {"events"}
+    assert dg.validate_run_config(job, {"ops": {"events": {"config": {"force": True}}}})
+
+
+def test_a_file_is_taken_when_it_stood_still_and_once(site: Site) -> None:
+    site.land("a.csv")
+    assert site.tick() is None
+    key = site.tick()
+    assert key
+    # Until the log holds it, the same key: Dagster starts a key once.
+    assert site.tick() == key
+    site.ingest()
+    assert site.tick() is None
+
+
+def test_a_growing_file_and_an_unfinished_one_are_not_taken(site: Site) -> None:
+    for events in range(1, 5):
+        site.land("a.csv", events)
+        assert site.tick() is None
+    (site.landing / "b.csv.part").write_text(LINES)
+    site.land(".c.csv")
+    assert site.tick()
+    site.ingest()
+    assert site.tick() is None
+    site.land("b.csv.part", 2, "v").rename(site.landing / "b.csv")
+    assert site.tick() is None
+    assert site.tick()
+
+
+def test_a_copy_or_a_new_name_is_nothing_new(site: Site) -> None:
+    path = site.land("a.csv")
+    site.ingest()
+    path.rename(site.landing / "z.csv")
+    site.land("again.csv")
+    assert [site.tick() for _ in range(3)] == [None, None, None]
+
+
+def test_a_file_that_comes_and_goes_has_a_key_each_time(site: Site) -> None:
+    site.land("a.csv")
+    site.ingest()
+    site.land("b.csv", 2, "v")
+    site.tick()
+    came = site.tick()
+    site.ingest()
+    (site.landing / "b.csv").unlink()
+    site.tick()
+    went = site.tick()
+    assert came
+    assert went
+    assert came != went
+
+
+def test_a_clock_that_is_wrong_does_no_harm(site: Site) -> None:
+    path = site.land("a.csv")
+    os.utime(path, (4e9, 4e9))
+    site.tick()
+    assert site.tick()
+    site.ingest()
+    os.utime(path, (1e8, 1e8))
+    assert [site.tick() for _ in range(2)] == [None, None]
+
+
+def test_a_digest_that_lands_beside_a_file_is_something_new(site: Site) -> None:
+    site.land("a.csv")
+    site.ingest()
+    (site.landing / "a.csv.sha256").write_text("0" * 64)
+    site.tick()
+    assert site.tick()
+
+
+def test_what_takes_long_to_read_is_read_over_several_looks(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def slow(path: Path) -> str:
+        read.append(path.name)
+        monkeypatch.setattr(looking, "_PATIENCE", -1.0)
+        return digest(path)
+
+    digest = looking.digest
+    monkeypatch.setattr(looking, "digest", slow)
+    for number in range(3):
+        site.land(f"{number}.csv", number + 1)
+    site.tick()
+    for number in range(1, 3):
+        monkeypatch.setattr(looking, "_PATIENCE", 60.0)
+        assert site.tick() is None
+        assert len(read) == number
+    monkeypatch.setattr(looking, "_PATIENCE", 60.0)
+    assert site.tick()
+    assert site.tick()
+    # Each once: the cursor remembers.
+    assert read == ["0.csv", "1.csv", "2.csv"]
+
+
+def test_nothing_lands_where_the_source_is_movielens(site: Site) -> None:
+    (site.root / "params.yaml").write_text("source: {kind: movielens-100k}\n")
+    assert isinstance(sensors.landing(dg.build_sensor_context()), dg.SkipReason)
+
+
+def test_params_that_are_wrong_are_told(site: Site) -> None:
+    (site.root / "params.yaml").write_text("source: {kind: folders}\n")
+    skipped = sensors.landing(dg.build_sensor_context())
+    assert isinstance(skipped, dg.SkipReason)
+    assert "source.kind" in str(skipped.skip_message)
