@@ -30,6 +30,12 @@ def params_of(workspace: Workspace, files: list[Path] | None) -> Params:
     return load_params(files or [path for path in made_with if path.exists()][:1])
 
 
+def one_thread(params: Params) -> Params:
+    """With one thread unless a number was asked for: a few histories are too little work to share."""
+    runtime = params.runtime
+    return params.model_copy(update={"runtime": runtime.model_copy(update={"threads": runtime.threads or 1})})
+
+
 def stdout() -> Console:
     """A console for tables; off a terminal their width does not hang on the environment's default of 80."""
     from rich.console import Console

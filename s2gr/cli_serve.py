@@ -1,4 +1,4 @@
-"""``s2gr recommend``: what reads the published bundle."""
+"""``s2gr recommend``, ``s2gr explain``: what reads the published bundle."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from s2gr.cli_common import AsJson, ParamsFiles, Workdir, one_line_errors, params_of, stdout
+from s2gr.cli_common import AsJson, ParamsFiles, Workdir, one_line_errors, one_thread, params_of, stdout
 
 if TYPE_CHECKING:
     from s2gr.reasoner.recommender import Recommender
@@ -49,7 +49,7 @@ def recommend(
             from s2gr.workspace import Workspace
 
             workspace = Workspace(workdir)
-            recommender = _published(workspace, params)
+            _, recommender = _published(workspace, params)
         wish = recommending.Wish(user, history or (), k, exclude_seen, allow, deny)
         found = recommending.recommend(recommender, workspace.events, wish)
         if as_json:
@@ -58,13 +58,50 @@ def recommend(
             recommending.print_recommendations(found, stdout())
 
 
-def _published(workspace: Workspace, files: list[Path] | None) -> Recommender:
+@app.command()
+def explain(
+    user: User = None,
+    history: History = None,
+    k: K = 5,
+    exclude_seen: ExcludeSeen = True,
+    allow: Allow = None,
+    deny: Deny = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page with the trees there.")] = None,
+    as_json: AsJson = False,
+    params: ParamsFiles = None,
+    workdir: Workdir = Path(),
+) -> None:
+    """Recommend, and say why: thoughts, codes, ways not taken, what was read, which source gave how much."""
+    with one_line_errors():
+        _one_of(user, history)
+        with _quick_start():
+            from s2gr.serve import explained as explaining
+            from s2gr.serve.recommend import Wish
+            from s2gr.workspace import Workspace
+
+            workspace = Workspace(workdir)
+            folder, recommender = _published(workspace, params)
+        explainer = explaining.Explainer(recommender, folder)
+        found = explainer.explain(Wish(user, history or (), k, exclude_seen, allow, deny), workspace.events)
+        if html:
+            from s2gr.serve.explain_page import render
+
+            html.write_text(render(found), encoding="utf-8")
+            typer.echo(f"wrote {html}", err=as_json)
+        if as_json:
+            typer.echo(explaining.as_json(found))
+        elif not html:
+            explaining.print_explained(found, stdout())
+
+
+def _published(workspace: Workspace, files: list[Path] | None) -> tuple[Path, Recommender]:
+    """The bundle that is served, and its recommender."""
     from s2gr.publish.versions import current_bundle
     from s2gr.reasoner.recommender import Recommender
     from s2gr.workspace import Workspace
 
     folder = current_bundle(workspace.published)
-    return Recommender.load(folder, params_of(Workspace(folder), files))
+    return folder, Recommender.load(folder, one_thread(params_of(Workspace(folder), files)))
 
 
 def _one_of(user: str | None, history: list[str] | None) -> None:

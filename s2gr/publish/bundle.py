@@ -78,8 +78,8 @@ def _copy(source: Path, target: Path) -> None:
 def _names(bundle: Workspace) -> Names:
     table = read_table(bundle.items, ["item_id", "text"])
     codes = read_sids(bundle.sids, table["item_id"].to_pylist()).codes
-    tensors = load_file(bundle.reasoner / "model.safetensors")
-    return names_of(codes, tensors["cluster"], tensors["centres"].shape[1], table["text"].to_pylist())
+    cluster = load_file(bundle.reasoner / "model.safetensors")["cluster"]
+    return names_of(codes, cluster, table["text"].to_pylist())
 
 
 def _copy_new_items(workspace: Workspace, bundle: Workspace) -> None:

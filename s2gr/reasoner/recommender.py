@@ -190,7 +190,7 @@ class Recommender:
         met = self.met(histories, lengths)
         if excluded is None:
             return self._with_repeats(evidence, met)
-        anew = ~(met & ~excluded).any(1)
+        anew = self.anew(met, excluded)
         if anew.all():
             scores = evidence.fused(self.fusion.unseen)
         elif not anew.any():
@@ -199,6 +199,11 @@ class Recommender:
             unseen = evidence.fused(self.fusion.unseen)
             scores = torch.where(anew[:, None], unseen, self._with_repeats(evidence, met))
         return scores.masked_fill_(excluded, -torch.inf)
+
+    @staticmethod
+    def anew(met: Tensor, excluded: Tensor) -> Tensor:
+        """Bool ``[B]``: whether nothing of the history may come up; both ``[B, items]``."""
+        return ~(met & ~excluded).any(1)
 
     def _with_repeats(self, evidence: Evidence, met: Tensor) -> Tensor:
         scores = evidence.fused(self.fusion.everything)

@@ -34,8 +34,8 @@ _ENDING = re.compile(r"(['’]s|(?:(?<=[sxz])|(?<=[sc]h))es|s)$")
 _WORD = r"(?u)\b[^\W\d_][\w'’-]*[^\W_]\b"
 
 
-def name_codes(codes: IntArray, size: int, texts: Sequence[str]) -> list[str]:
-    """A name for each code in ``[0, size)``: up to three terms, the most telling first, joined by commas.
+def name_codes(codes: IntArray, size: int, texts: Sequence[str], most: int = _TERMS) -> list[str]:
+    """A name for each code in ``[0, size)``: up to ``most`` terms, the most telling first, joined by commas.
 
     A code without items, or whose items have no text in common with anything, has an empty name.
 
@@ -66,7 +66,7 @@ def name_codes(codes: IntArray, size: int, texts: Sequence[str]) -> list[str]:
         enough = (count >= min(items[code], max(_LEAST_ITEMS, _LEAST_SHARE * items[code]))) & ~common[term]
         term, score = term[enough], (count * weight[term])[enough]
         # Of equal scores the first in the alphabet, which is the order of the terms' numbers.
-        names.append(", ".join(_distinct([terms[index] for index in term[np.lexsort((term, -score))]])))
+        names.append(", ".join(_distinct([terms[index] for index in term[np.lexsort((term, -score))]], most)))
     return names
 
 
@@ -79,11 +79,11 @@ def _rank_spread(codes: IntArray) -> IntArray:
     return rank % step * -(-total // step) + rank // step
 
 
-def _distinct(terms: Sequence[str]) -> list[str]:
+def _distinct(terms: Sequence[str], most: int) -> list[str]:
     """The first terms, without other forms of the same word: ``soap``, ``soaps``; ``women``, ``women's``."""
     chosen: dict[str, str] = {}
     for term in terms:
         chosen.setdefault(_ENDING.sub("", term), term)
-        if len(chosen) == _TERMS:
+        if len(chosen) == most:
             break
     return list(chosen.values())

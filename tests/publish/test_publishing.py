@@ -73,12 +73,20 @@ def test_a_bundle_ranks_as_its_work_folder_does_and_needs_nothing_of_it(
     assert load_codebook(Workspace(tmp_path / "elsewhere").codebook).vectors.shape[:2] == (3, 8)
 
 
-def test_codes_and_clusters_of_each_level_are_named(finished: Workspace, made_with: MadeWith) -> None:
+def test_codes_and_clusters_are_named_after_the_codes_before_them(finished: Workspace, made_with: MadeWith) -> None:
     publish(finished, made_with())
     names = Names.read(finished.published / "current/reports/names.json")
-    assert [len(level) for level in names.codes] == [8] * 3
-    assert [len(level) for level in names.clusters] == [4] * 3
-    assert any(names.clusters[0])
+    recommender = Recommender.load(finished)
+    cluster = recommender.model.cluster.numpy()
+    prefixes = {tuple(sid[:length]) for sid in recommender.sids.codes.tolist() for length in (1, 2)}
+    assert {tuple(map(int, name.split("-"))) for name in names.codes} <= prefixes
+    for sid in recommender.sids.codes.tolist():
+        first, second = names.code(sid[:1]).split(", "), names.code(sid[:2]).split(", ")
+        assert not {term for term in first if term} & set(second)
+        assert names.code(sid) == ""
+    assert any(names.code(sid[:1]) for sid in recommender.sids.codes.tolist())
+    assert any(names.cluster([], int(cluster[0][sid[0]])) for sid in recommender.sids.codes.tolist())
+    assert names.cluster(sid[:2], int(cluster[2][sid[2]])) == ""
 
 
 def test_an_unknown_item_in_a_history_is_refused(finished: Workspace, made_with: MadeWith) -> None:
