@@ -331,7 +331,7 @@ def main(
     told = dict(setting.split("=", 1) for setting in settings or ())
     whole, model = train(data, workdir, {**_SMALL, **told})
     users = population(whole, model)
-    params = load_params([model.params], ["drift.cases=500", "runtime.threads=1"])
+    params = load_params([model.params], ["drift.cases=500", "drift.days=null", "runtime.threads=1"])
     published = Published.of(model, params)
     summaries = []
     for size in map(int, sizes.split(",")):

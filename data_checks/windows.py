@@ -1,8 +1,8 @@
 """The reference and the current window of events, counted in DuckDB.
 
-With a published model the reference is the log that it was made from, and the current window what has happened since:
-the events of the workspace's log, or of a file, that are newer than that log's last one. Without one, the newest share
-of the workspace's log is compared with the training events before it.
+With a published model the reference is the log that it was made from, and the current window the newest days of what
+has happened since: of the events of the workspace's log, or all of a file, that are newer than that log's last one.
+Without one, the newest share of the workspace's log is compared with the training events before it.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from s2gr.workspace import Workspace, readable_artefact
 LOG = ["user_id", "item_id", "timestamp", "position", "split"]
 # Events of the blocks that chance is drawn from; more would tell nothing new.
 _POOL = 2_000_000
+_FOREVER = 1000 * 365.0
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,10 @@ def create(
         else:
             _view_file(connection, file, params)
         log = readable_artefact(published.reference_log, ["user_id", "item_id", "timestamp", "position"])
-        connection.execute(sql(__file__, "since.sql").format(log=literal(log)))
+        # A file says itself what is to be looked at.
+        days = params.drift.days if file is None and params.drift.days else _FOREVER
+        window = f"'{round(days * 86_400)} seconds'"
+        connection.execute(sql(__file__, "since.sql").format(log=literal(log), window=window))
     connection.execute(sql(__file__, "windows.sql"))
     connection.execute(sql(__file__, "bins.sql"))
 

@@ -10,9 +10,9 @@ WITH ends AS (SELECT max(timestamp) AS reference_to FROM reference_events),
 -- Bursts last minutes: a window of minutes must not cut them.
 span AS (
     SELECT
-        epoch_us(reference_to) AS reference_to,
-        greatest(epoch_us((SELECT max(timestamp) FROM current_events)) - epoch_us(reference_to), 3600000000) AS length
-    FROM ends
+        (SELECT epoch_us(reference_to) FROM ends) AS reference_to,
+        greatest(epoch_us(max(timestamp)) - epoch_us(min(timestamp)), 3600000000) AS length
+    FROM current_events
 ),
 
 newest AS (

@@ -138,6 +138,8 @@ def _source_hashes(stage: str, params: Params) -> Hashes:
     folder = params.source.path
     files = {path for path in folder.rglob("*") if path.is_file()} if folder.is_dir() else set()
     if stage == "content":
+        if params.content.frozen:
+            files |= {path for path in params.content.frozen.rglob("*") if path.is_file()}
         files |= {folder / name for name in (params.content.embeddings, params.content.ids) if name}
         if params.content.model and Path(params.content.model).is_dir():
             files.add(Path(params.content.model))

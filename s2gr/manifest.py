@@ -16,6 +16,8 @@ from s2gr.errors import UserError
 from s2gr.workspace import read_json, write_json
 
 MANIFEST = "manifest.json"
+# How the artefacts were made, where DVC made them: no part of what they are.
+LOCK = "dvc.lock"
 # Of the layout below; a reader refuses what it does not know.
 FORMAT = 1
 
@@ -32,7 +34,7 @@ class Manifest:
 
     @property
     def content(self) -> str:
-        """A digest of all files: equal bundles have equal ones."""
+        """A digest of all files but dvc.lock: bundles that recommend alike have equal ones."""
         return content_hash(self.files)
 
     def write(self, folder: Path) -> None:
@@ -81,8 +83,10 @@ def hash_files(folder: Path, names: Iterable[str]) -> dict[str, str]:
 
 
 def content_hash(files: Mapping[str, str]) -> str:
-    """One SHA-256 of many."""
-    return hashlib.sha256("".join(f"{name} {files[name]}\n" for name in sorted(files)).encode()).hexdigest()
+    """One SHA-256 of many, that of dvc.lock left out."""
+    return hashlib.sha256(
+        "".join(f"{name} {files[name]}\n" for name in sorted(files) if name != LOCK).encode()
+    ).hexdigest()
 
 
 def file_hash(path: Path) -> str:

@@ -107,6 +107,9 @@ class Content(Section):
     kind: Literal["tfidf", "sentence-transformers", "precomputed"] = "tfidf"
     # Of the truncated SVD.
     dim: Annotated[int, Field(ge=2)] = 128
+    # tfidf: the folder of an earlier content model to embed with, in the place of one learned anew, so that items that
+    # were there keep their embedding. Whatever warm-starts a codebook needs that: a new SVD is another space.
+    frozen: Path | None = None
     # A sentence-transformers name or a local folder.
     model: str | None = None
     # Below source.path: .npy with `ids` beside it (one item id a line), or Parquet with item_id and embedding.
@@ -288,6 +291,9 @@ class Drift(Section):
     thinking: Fraction = 0.1
     # The share of Recall@10 that is lost.
     recall_lost: Fraction = 0.3
+    # The current window: so many newest days of what has happened since the model was made; null = all of it, in which
+    # a sudden move drowns the sooner the older the model is.
+    days: Annotated[float, Field(gt=0.0, le=365_000.0)] | None = 7.0
     # Users whom the published model is asked about.
     cases: Annotated[int, Field(ge=100)] = 1000
     # Events of each window in the HTML report.
@@ -303,6 +309,27 @@ class Publish(Section):
     keep: Annotated[int, Field(ge=1)] = 5
 
 
+class Retraining(Section):
+    """When drift starts a retraining, and what its challenger must show (orchestration/retraining.py)."""
+
+    # At least so long after the last one began; an alarm in between is told, and starts nothing.
+    cooldown_hours: Annotated[float, Field(ge=0.0)] = 24.0
+    # The challenger goes on from the champion's codebook and content model, so that few items change their ID. They are
+    # learned anew where new items fit them badly.
+    warm_start: bool = True
+    # Users with held-out events since the champion's log; with fewer, nothing can be told and the champion stays.
+    users: Annotated[int, Field(ge=2)] = 50
+    # Work folders of the newest retrainings that are kept.
+    keep: Annotated[int, Field(ge=1)] = 2
+
+
+class Alerts(Section):
+    """What alerts link to; who is told stands elsewhere, as it is secret (s2gr/alerts.py)."""
+
+    # Where people reach Dagster's web server.
+    dagster: str = "http://127.0.0.1:3000"
+
+
 class Params(Section):
     runtime: Runtime = Runtime()
     source: Source = Source()
@@ -316,6 +343,8 @@ class Params(Section):
     recommendations: Recommendations = Recommendations()
     drift: Drift = Drift()
     publish: Publish = Publish()
+    retraining: Retraining = Retraining()
+    alerts: Alerts = Alerts()
 
     @model_validator(mode="after")
     def _consistent(self) -> Params:

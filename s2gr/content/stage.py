@@ -8,6 +8,7 @@ from __future__ import annotations
 from s2gr.content.frozen import content_model, save_content_model
 from s2gr.content.precomputed import load_precomputed
 from s2gr.embeddings import embedding_table
+from s2gr.errors import UserError
 from s2gr.params import Params
 from s2gr.stage import Metrics
 from s2gr.workspace import Workspace, read_table, write_table
@@ -32,6 +33,14 @@ def run(params: Params, inputs: Workspace, outputs: Workspace) -> Metrics:
 
         assert content.model is not None  # params refuse it otherwise
         embeddings = embed_sentences(texts, content.model, params.runtime)
+    elif content.frozen is not None:
+        from s2gr.content.frozen import load_content_model
+
+        fitted = load_content_model(content.frozen).tfidf
+        if fitted is None:
+            raise UserError(f"content.frozen: {content.frozen} holds no TF-IDF model; name another folder, or null")
+        embeddings, known = fitted.embed(texts)
+        details = {"terms": len(fitted.terms), "items_without_terms": int((~known).sum())}
     else:
         from s2gr.content.tfidf import embed_tfidf
 
@@ -49,6 +58,7 @@ def run(params: Params, inputs: Workspace, outputs: Workspace) -> Metrics:
         "kind": content.kind,
         "items": len(texts),
         "dim": embeddings.shape[1],
+        "frozen": str(content.frozen) if content.frozen else None,
         "empty_texts": len(texts) - len(filled),
         "duplicate_texts": len(filled) - len(set(filled)),
         **details,

@@ -17,7 +17,7 @@ _CHUNK = 4_000_000
 
 @dataclass(frozen=True)
 class Comparison:
-    """The mean of A − B over users and its 95 % interval."""
+    """The mean of A − B over users and its interval, of 95 % unless another level was asked for."""
 
     difference: float
     low: float
@@ -25,7 +25,7 @@ class Comparison:
 
     @property
     def verdict(self) -> Verdict:
-        """About A, at the 5 % level."""
+        """About A, at the level of the interval."""
         if self.low > 0:
             return "better"
         return "worse" if self.high < 0 else "can't tell"
@@ -37,17 +37,22 @@ class Comparison:
 
 
 def compare(
-    a: npt.NDArray[np.float64], b: npt.NDArray[np.float64], resamples: int, generator: np.random.Generator
+    a: npt.NDArray[np.float64],
+    b: npt.NDArray[np.float64],
+    resamples: int,
+    generator: np.random.Generator,
+    level: float = 0.05,
 ) -> Comparison:
     """Compare two systems by a metric's values for the same users.
 
     Args:
         a, b: float64 ``[users]``, the metric of each system.
         resamples: how often users are drawn anew, with replacement.
+        level: how often equal systems may be called different.
 
     Raises: ValueError: if the two differ in length or are empty.
     """
-    return compare_all(a, {"b": b}, resamples, generator)["b"]
+    return compare_all(a, {"b": b}, resamples, generator, level)["b"]
 
 
 def relative_gain(
@@ -80,6 +85,7 @@ def compare_all(
     others: Mapping[str, npt.NDArray[np.float64]],
     resamples: int,
     generator: np.random.Generator,
+    level: float = 0.05,
 ) -> dict[str, Comparison]:
     """:func:`compare` of one system with each of ``others``, on the same resamples.
 
@@ -96,6 +102,6 @@ def compare_all(
         for name, difference in differences.items():
             means[name][start : start + rows] = difference[drawn].mean(axis=1)
     return {
-        name: Comparison(float(difference.mean()), *map(float, np.quantile(means[name], [0.025, 0.975])))
+        name: Comparison(float(difference.mean()), *map(float, np.quantile(means[name], [level / 2, 1 - level / 2])))
         for name, difference in differences.items()
     }

@@ -13,7 +13,7 @@ import yaml
 from safetensors.numpy import load_file
 
 from s2gr.errors import UserError
-from s2gr.manifest import file_hash
+from s2gr.manifest import LOCK, file_hash
 from s2gr.params import Params
 from s2gr.publish.names import Names, names_of
 from s2gr.publish.reference import write_reference
@@ -53,6 +53,9 @@ def assemble(workspace: Workspace, params: Params, folder: Path) -> list[str]:
             f"{workspace.report('evaluation')} is about another model than {workspace.reasoner}: "
             "run the stage `evaluation` again (`dvc repro`, or `s2gr run`)"
         )
+    if (workspace.root / LOCK).exists():
+        # With params.yaml, what DVC needs to bring the artefacts back from its cache or a remote.
+        _copy(workspace.root / LOCK, folder / LOCK)
     (folder / PARAMS).write_text(yaml.safe_dump(params.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
     _names(bundle).write(folder / NAMES)
     _copy_new_items(workspace, bundle)

@@ -60,7 +60,14 @@ class Outcome:
     removed: tuple[str, ...] = ()
 
 
-def publish(workspace: Workspace, params: Params, gate: Gate | None = None, force: bool = False) -> Outcome:
+def publish(
+    workspace: Workspace,
+    params: Params,
+    gate: Gate | None = None,
+    force: bool = False,
+    into: Workspace | None = None,
+    facts: Mapping[str, Any] | None = None,
+) -> Outcome:
     """Publish the evaluated artefacts of ``workspace`` in ``models/published`` there, and serve them.
 
     A process that is killed leaves the old version or the new one being served, never anything between.
@@ -69,13 +76,16 @@ def publish(workspace: Workspace, params: Params, gate: Gate | None = None, forc
         params: what the artefacts were made with.
         gate: asked if a whole version is served already; the first one needs no comparison.
         force: publish what somebody has gone back from, too.
+        into: the work folder in which they are published, if it is another one.
+        facts: more for the manifest.
 
     Raises: UserError: a stage has not run, or the artefacts don't fit one another.
     """
-    with locked(workspace.published), _staging(workspace.published) as folder:
+    published = (into or workspace).published
+    with locked(published), _staging(published) as folder:
         names = assemble(workspace, params, folder)
-        facts = provenance(workspace, params)
-        return _admit(workspace.published, folder, names, facts, params.publish.keep, gate, force)
+        told = {**provenance(workspace, params), **(facts or {})}
+        return _admit(published, folder, names, told, params.publish.keep, gate, force)
 
 
 def _admit(

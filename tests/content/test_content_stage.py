@@ -43,6 +43,26 @@ def test_the_same_items_give_the_same_bytes(tmp_path: Path) -> None:
     assert one == other
 
 
+def test_a_frozen_model_keeps_every_embedding_and_places_new_texts_beside_them(tmp_path: Path) -> None:
+    first, _ = run(tmp_path / "first", kind="tfidf", dim=3)
+    second, metrics = run(tmp_path / "second", kind="tfidf", dim=3, frozen=first.root / "models/content")
+    found, expected = (embedding_matrix(read_table(workspace.content)) for workspace in (second, first))
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert metrics["frozen"]
+    # What comes after starts from the same model again.
+    assert (second.root / "models/content/terms.json").read_bytes() == (
+        first.root / "models/content/terms.json"
+    ).read_bytes()
+
+
+def test_a_frozen_model_of_another_kind_is_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.eye(5))
+    (tmp_path / "ids.txt").write_text("a\nb\nc\nd\ne\n")
+    first, _ = run(tmp_path, kind="precomputed", embeddings="x.npy", ids="ids.txt")
+    with pytest.raises(UserError, match="holds no TF-IDF model"):
+        run(tmp_path / "other", kind="tfidf", frozen=first.root / "models/content")
+
+
 def test_precomputed_embeddings_are_looked_for_below_the_source(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.eye(5))
     (tmp_path / "ids.txt").write_text("e\nd\nc\nb\na\n")

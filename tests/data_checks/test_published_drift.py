@@ -21,9 +21,9 @@ from s2gr.publish.publishing import publish
 from s2gr.publish.reference import Reference
 from s2gr.workspace import Workspace, read_json, write_table
 
+from ..later import HOUR, USERS, land, later, walk
+
 MadeWith = Callable[..., Params]
-HOUR = 3_600_000_000
-ITEMS, USERS = 60, 40
 
 
 @pytest.fixture(autouse=True)
@@ -32,46 +32,16 @@ def silent(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def made_with(made_with: MadeWith) -> MadeWith:
+    """All that has happened since is the window, unless a test says otherwise."""
+    return lambda **changes: made_with(**({"drift": {"days": None}} | changes))
+
+
+@pytest.fixture
 def published(finished: Workspace, made_with: MadeWith) -> Workspace:
     """All stages have run, and the model is published."""
     publish(finished, made_with())
     return finished
-
-
-def later(items: Callable[[int, int], str], events: int = 10) -> pa.Table:
-    """``events`` of each user after the end of the log, an hour apart: user, step → item."""
-    rows = [(user, step) for user in range(USERS) for step in range(events)]
-    times = [(480 + user * events + step) * HOUR for user, step in rows]
-    return pa.table(
-        {
-            "user_id": [f"u{user:02}" for user, _ in rows],
-            "item_id": [items(user, step) for user, step in rows],
-            "timestamp": pa.array(times, pa.timestamp("us", tz="UTC")),
-        }
-    )
-
-
-def walk(seed: int = 1) -> Callable[[int, int], str]:
-    """As the log itself: users go up and down a row of things."""
-    generator = np.random.default_rng(seed)
-    places = generator.integers(-2, 4, (USERS, 50)).cumsum(1) + generator.integers(0, ITEMS, (USERS, 1))
-    return lambda user, step: f"i{places[user, step] % ITEMS:02}"
-
-
-def land(workspace: Workspace, more: pa.Table) -> None:
-    """Append to the workspace's log, as the stage `events` would."""
-    log = pq.read_table(workspace.events)
-    # Sorted by position: each user's last one stays.
-    positions = dict(zip(log["user_id"].to_pylist(), log["position"].to_pylist(), strict=True))
-    added = []
-    for user in more["user_id"].to_pylist():
-        positions[user] += 1
-        added.append(positions[user])
-    more = more.append_column("position", pa.array(added, pa.int32()))
-    more = more.append_column("split", pa.array(["test"] * len(more))).cast(log.schema)
-    write_table(
-        pa.concat_tables([log, more]).sort_by([("user_id", "ascending"), ("position", "ascending")]), workspace.events
-    )
 
 
 def by_name(results: list[Any]) -> dict[str, Any]:
@@ -151,6 +121,16 @@ def test_a_file_of_events_is_measured_as_if_it_had_landed(
     from_file = drift.check(published.root, made_with(), path)
     land(published, more)
     assert from_file == drift.check(published.root, made_with())
+
+
+def test_only_the_newest_days_are_looked_at(published: Workspace, made_with: MadeWith) -> None:
+    # 400 events, an hour apart; what the users did before the window is still their past.
+    land(published, later(walk()))
+    metadata = drift.check(published.root, made_with(drift={"days": 5.0}))[0].metadata
+    assert metadata["current_events"] == 120
+    assert metadata["current_from"] == "1970-02-01T16:00:00+00:00"
+    everything = drift.check(published.root, made_with(drift={"days": None}))[0].metadata
+    assert everything["current_events"] == 400
 
 
 def test_the_reference_names_no_user(published: Workspace) -> None:

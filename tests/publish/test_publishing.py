@@ -105,6 +105,15 @@ def test_publishing_the_same_again_changes_nothing(finished: Workspace, made_wit
     assert version_names(finished.published) == [first.current]
 
 
+def test_how_it_was_made_is_on_record_and_makes_no_other_version(finished: Workspace, made_with: MadeWith) -> None:
+    lock = finished.root / "dvc.lock"
+    lock.write_text("schema: '2.0'\n")
+    first = publish(finished, made_with())
+    assert (current_bundle(finished.published) / "dvc.lock").read_bytes() == lock.read_bytes()
+    lock.write_text("schema: '2.0'\nstages: {}\n")
+    assert publish(finished, made_with()) == Outcome("unchanged", first.current)
+
+
 def test_the_oldest_versions_go_and_never_the_one_that_is_served(finished: Workspace, made_with: MadeWith) -> None:
     made = [publish(finished, other(made_with, number, keep=2)).current for number in range(3)]
     assert version_names(finished.published) == made[1:]
