@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -108,6 +109,14 @@ class Project:
             "command": entry["cmd"],
         }
 
+    def is_being_written(self) -> bool:
+        """Whether some DVC process runs a stage right now, as `.dvc/tmp/rwlock` has it."""
+        try:
+            locks = json.loads((self.root / ".dvc/tmp/rwlock").read_text(encoding="utf-8") or "{}")
+        except (OSError, json.JSONDecodeError):
+            return False
+        return any(_lives(lock["write"]["pid"]) for lock in locks.values() if lock.get("write"))
+
     def _stage(self, name: str, entry: Mapping[str, Any]) -> Stage:
         variables = _load(self.root / "params.yaml")
         deps, outs = (_paths(entry.get(key, ()), variables) for key in ("deps", "outs"))
@@ -127,6 +136,16 @@ class Project:
             kinds=tuple(meta.get("kinds", ())),
             owners=tuple(meta.get("owners", ())),
         )
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 # The one that this package belongs to.

@@ -14,6 +14,7 @@ from s2gr.params import load_params
 from s2gr.workspace import Workspace
 
 IN_PROGRESS = [
+    dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.STARTING,
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
@@ -58,6 +59,9 @@ def dvc_lock(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipRe
     "between two looks, and launches the job `ingest` once for each new content of the folder.",
 )
 def landing(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+    if context.instance.get_runs_count(dg.RunsFilter(statuses=IN_PROGRESS)) or PROJECT.is_being_written():
+        # DVC removes what a stage makes before it runs: the log would seem to hold nothing.
+        return dg.SkipReason("a run is in progress; looks again when it is done")
     try:
         source = load_params([PROJECT.root / "params.yaml"]).source
         if source.kind != "files":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ class Site:
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.root, self.landing = root, root / "landing"
         self.cursor: str | None = None
+        self.instance = dg.DagsterInstance.ephemeral()
         self.landing.mkdir()
         (root / "params.yaml").write_text("source: {kind: files, path: landing}\nevents: {k_core: 1}\n")
         monkeypatch.setattr(sensors, "PROJECT", Project(root))
@@ -37,7 +39,9 @@ class Site:
 
     def tick(self) -> str | None:
         """The run key of a launched run, or None."""
-        result: Any = sensors.landing(dg.build_sensor_context(cursor=self.cursor))
+        result: Any = sensors.landing(dg.build_sensor_context(self.instance, cursor=self.cursor))
+        if isinstance(result, dg.SkipReason):
+            return None
         assert isinstance(result, dg.SensorResult)
         self.cursor = result.cursor
         if not result.run_requests:
@@ -74,6 +78,22 @@ def test_a_file_is_taken_when_it_stood_still_and_once(site: Site) -> None:
     assert site.tick() == key
     site.ingest()
     assert site.tick() is None
+
+
+def test_nothing_is_started_beside_a_run_of_dagster_or_of_dvc(site: Site) -> None:
+    site.land("a.csv")
+    assert site.tick() is None
+    run = site.instance.create_run_for_job(defs().resolve_job_def("ingest"), status=dg.DagsterRunStatus.STARTED)
+    # DVC removes the log before the stage makes it anew.
+    assert site.tick() is None
+    site.instance.delete_run(run.run_id)
+    rwlock = site.root / ".dvc/tmp/rwlock"
+    rwlock.parent.mkdir(parents=True)
+    rwlock.write_text(json.dumps({"data/events.parquet": {"write": {"pid": os.getpid(), "cmd": "dvc repro"}}}))
+    assert site.tick() is None
+    # A DVC that was killed leaves its entry behind.
+    rwlock.write_text(json.dumps({"data/events.parquet": {"write": {"pid": 2**22 + 1, "cmd": "dvc repro"}}}))
+    assert site.tick()
 
 
 def test_a_growing_file_and_an_unfinished_one_are_not_taken(site: Site) -> None:
@@ -157,11 +177,11 @@ def test_what_takes_long_to_read_is_read_over_several_looks(site: Site, monkeypa
 
 def test_nothing_lands_where_the_source_is_movielens(site: Site) -> None:
     (site.root / "params.yaml").write_text("source: {kind: movielens-100k}\n")
-    assert isinstance(sensors.landing(dg.build_sensor_context()), dg.SkipReason)
+    assert isinstance(sensors.landing(dg.build_sensor_context(site.instance)), dg.SkipReason)
 
 
 def test_params_that_are_wrong_are_told(site: Site) -> None:
     (site.root / "params.yaml").write_text("source: {kind: folders}\n")
-    skipped = sensors.landing(dg.build_sensor_context())
+    skipped = sensors.landing(dg.build_sensor_context(site.instance))
     assert isinstance(skipped, dg.SkipReason)
     assert "source.kind" in str(skipped.skip_message)
