@@ -1,4 +1,4 @@
-"""``s2gr recommend``, ``s2gr explain``: what reads the published bundle."""
+"""``s2gr recommend``, ``s2gr explain``, ``s2gr serve``: what reads the published bundle."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from s2gr.cli_common import AsJson, ParamsFiles, Workdir, one_line_errors, one_t
 
 if TYPE_CHECKING:
     from s2gr.reasoner.recommender import Recommender
+    from s2gr.serve.served import Shelf
     from s2gr.workspace import Workspace
 
 app = typer.Typer()
@@ -92,6 +93,37 @@ def explain(
             typer.echo(explaining.as_json(found))
         elif not html:
             explaining.print_explained(found, stdout())
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = ("127.0.0.1"),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
+    allow: Allow = None,
+    deny: Deny = None,
+    params: ParamsFiles = None,
+    workdir: Workdir = Path(),
+) -> None:
+    """Serve recommendations, explanations and similar items over HTTP.
+
+    What is published, and the lists, are taken over when they change. API keys come from S2GR_API_KEY.
+    """
+    with one_line_errors():
+        with _quick_start():
+            from s2gr.console import set_up_logging
+            from s2gr.serve.served import Lists
+            from s2gr.serve.server import serve as serving
+            from s2gr.workspace import Workspace
+
+            set_up_logging()
+            workspace = Workspace(workdir)
+            settings = one_thread(params_of(workspace, params))
+
+        def ready(address: str, shelf: Shelf) -> None:
+            gc.enable()
+            typer.echo(f"serving {shelf.current.version} on {address}, API on {address}/docs")
+
+        serving(workspace.published, settings, Lists(allow, deny), host, port, ready)
 
 
 def _published(workspace: Workspace, files: list[Path] | None) -> tuple[Path, Recommender]:

@@ -330,6 +330,24 @@ class Alerts(Section):
     dagster: str = "http://127.0.0.1:3000"
 
 
+class Serve(Section):
+    """Limits of the service, ``s2gr serve``."""
+
+    # Items that may be asked for at once, in a history, and in a request's own list of allowed or denied ones.
+    k: Count = 100
+    history: Count = 1000
+    listed: Count = 10_000
+    # Size of a request's body.
+    body_kb: Count = 256
+    # Seconds for a request to arrive, and for its answer.
+    timeout: Positive = 5.0
+    # Requests that are ranked together, and that may wait.
+    batch: Count = 32
+    waiting: Count = 1000
+    # Seconds between looks for a new version and new lists.
+    look: Positive = 0.5
+
+
 class Params(Section):
     runtime: Runtime = Runtime()
     source: Source = Source()
@@ -345,6 +363,7 @@ class Params(Section):
     publish: Publish = Publish()
     retraining: Retraining = Retraining()
     alerts: Alerts = Alerts()
+    serve: Serve = Serve()
 
     @model_validator(mode="after")
     def _consistent(self) -> Params:

@@ -13,7 +13,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from s2gr.publish.names import Names
-from s2gr.reasoner.recommender import Item, Recommender
+from s2gr.reasoner.recommender import IntArray, Item, Recommender
 from s2gr.serve.explain import Cluster, Explanation, Step, explain, named
 from s2gr.serve.faithfulness import Faithfulness, faithfulness
 from s2gr.serve.recommend import Wish, history_table, item_lists, known_history, shown_sid
@@ -53,9 +53,14 @@ class Explainer:
         allow, deny = item_lists(recommender, wish)
         exclude = recommender.hidden(allow, [*deny, *(history if wish.exclude_seen else ())])
         rows = np.array([recommender.row_of[item_id] for item_id in history])
-        items = explain(recommender, self.names, rows, wish.k, exclude)
-        read = [recommender.item(int(row)) for row in rows[-recommender.model.params.history :]]
-        return Explained(recommender.version, wish.user, read, items, self.faithfulness)
+        return self.of_rows(rows, wish.k, exclude, wish.user)
+
+    def of_rows(self, history: IntArray, k: int, exclude: IntArray, user: str | None = None) -> Explained:
+        """The same for rows of the catalogue, oldest first, without the rows ``exclude``."""
+        recommender = self.recommender
+        items = explain(recommender, self.names, history, k, exclude)
+        read = [recommender.item(int(row)) for row in history[-recommender.model.params.history :]]
+        return Explained(recommender.version, user, read, items, self.faithfulness)
 
 
 def as_json(explained: Explained) -> str:

@@ -22,7 +22,7 @@ from s2gr.stage import STAGES
 
 ROOT = PROJECT.root
 # Sections that are no stage: shared settings, where raw logs come from, what a check reads, and what is published.
-SHARED_SECTIONS = {"runtime", "source", "drift", "publish", "retraining", "alerts"}
+SHARED_SECTIONS = {"runtime", "source", "drift", "publish", "retraining", "alerts", "serve"}
 
 
 def imports(file: Path) -> Iterator[str]:

@@ -1,0 +1,51 @@
+"""``s2gr serve``: the service in one process, until it is told to stop."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import uvicorn
+
+from s2gr.errors import UserError
+from s2gr.params import Params
+from s2gr.serve.api import application
+from s2gr.serve.served import Lists, Shelf
+
+# One or more keys, parted by blanks, so that an old and a new one may hold at once.
+KEYS = "S2GR_API_KEY"
+# Seconds that requests have to be answered when it is told to stop.
+_GRACE = 10
+
+
+def serve(
+    published: Path, params: Params, lists: Lists, host: str, port: int, ready: Callable[[str, Shelf], None]
+) -> None:
+    """Serve what is published there.
+
+    Args:
+        port: 0 takes a free one.
+        ready: called with the address, once it answers there.
+
+    Raises: UserError: nothing is published, it is damaged, a list can't be read, or the address is taken.
+    """
+    shelf = Shelf(published, params, lists)
+    listener = _listen(host, port)
+    app = application(shelf, params.serve, os.environ.get(KEYS, "").split())
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=_GRACE
+    )
+    where, on = listener.getsockname()[:2]
+    ready(f"http://{f'[{where}]' if ':' in where else where}:{on}", shelf)
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        told = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+        raise UserError(f"can't listen on {host}, port {port} ({told}); give another --host or --port") from None

@@ -1,0 +1,112 @@
+"""Requests that are ranked together: none changes another's answer, none waits without end."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from s2gr.params import Params, Runtime
+from s2gr.reasoner.recommender import Recommended
+from s2gr.serve import batching
+from s2gr.serve.batching import Asked, Batcher, Overloaded, rank_together
+from s2gr.serve.served import Lists, Served, Shelf
+from s2gr.workspace import Workspace
+
+NOTHING = np.array([], dtype=np.int64)
+
+
+@pytest.fixture
+def bundle(served: Workspace) -> Served:
+    return Shelf(served.published, Params(runtime=Runtime(threads=1)), Lists()).current
+
+
+def asked(bundle: Served, number: int = 0, k: int = 4) -> Asked:
+    history = np.arange(number, number + 1 + number % 5)
+    return Asked(bundle, history, history if number % 2 else NOTHING, k)
+
+
+def answers(batcher: Batcher, asks: Callable[[], Awaitable[Any]]) -> Any:
+    async def run() -> Any:
+        working = asyncio.create_task(batcher.run())
+        try:
+            return await asks()
+        finally:
+            working.cancel()
+            batcher.close()
+
+    return asyncio.run(run())
+
+
+def test_an_answer_does_not_hang_on_who_else_asks(bundle: Served) -> None:
+    batch = [asked(bundle, number, k=1 + number % 6) for number in range(20)]
+    for together, alone in zip(rank_together(batch), (rank_together([each])[0] for each in batch), strict=True):
+        assert [item.item_id for item in together] == [item.item_id for item in alone]
+        assert [item.score for item in together] == pytest.approx([item.score for item in alone], rel=1e-4)
+
+
+def test_what_waits_is_ranked_together_by_bundle_and_width(bundle: Served, served: Workspace) -> None:
+    other = Shelf(served.published, Params(runtime=Runtime(threads=1)), Lists()).current
+    asks = [asked(bundle), asked(other), asked(bundle, 1), asked(bundle, 2, k=30), asked(other, 1), asked(bundle, 3)]
+    sizes: list[int] = []
+    batcher = Batcher(2, 100, sizes.append)
+
+    async def all_at_once() -> list[list[Recommended]]:
+        return await asyncio.gather(*map(batcher.rank, asks))
+
+    found = answers(batcher, all_at_once)
+    assert sorted(sizes) == [1, 1, 2, 2]
+    assert [[item.item_id for item in items] for items in found] == [
+        [item.item_id for item in rank_together([each])[0]] for each in asks
+    ]
+
+
+def test_there_is_room_for_so_many_and_who_gave_up_takes_none_of_the_work(
+    bundle: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free, ranked = threading.Event(), []
+
+    def slow(batch: Sequence[Asked]) -> list[list[Recommended]]:
+        free.wait(60)
+        ranked.append(len(batch))
+        return [[] for _ in batch]
+
+    monkeypatch.setattr(batching, "rank_together", slow)
+    batcher = Batcher(8, 2)
+
+    async def too_many() -> None:
+        running = asyncio.create_task(batcher.rank(asked(bundle)))
+        while not batcher.busy:
+            await asyncio.sleep(0.001)
+        waiting = [asyncio.create_task(batcher.rank(asked(bundle, number))) for number in (1, 2)]
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded):
+            await batcher.rank(asked(bundle))
+        waiting[0].cancel()
+        free.set()
+        assert await running == []
+        assert await waiting[1] == []
+
+    answers(batcher, too_many)
+    assert ranked == [1, 1]
+
+
+def test_a_batch_that_fails_fails_for_those_in_it_alone(bundle: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(batch: Sequence[Asked]) -> list[list[Recommended]]:
+        if len(batch[0].history) == 1:
+            raise ValueError("broken")
+        return rank_together(batch)
+
+    monkeypatch.setattr(batching, "rank_together", failing)
+    batcher = Batcher(1, 100)
+
+    async def both() -> Any:
+        return await asyncio.gather(*map(batcher.rank, (asked(bundle), asked(bundle, 1))), return_exceptions=True)
+
+    failed, found = answers(batcher, both)
+    assert isinstance(failed, ValueError)
+    assert len(found) == 4
