@@ -20,7 +20,7 @@ from s2gr.console import set_up_logging
 from s2gr.errors import UserError, explained
 from s2gr.params import load_params
 
-SUITES = ("events", "items", "content", "cooccurrence", "sids", "drift")
+SUITES = ("events", "items", "content", "cooccurrence", "sids", "recommendations", "drift")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import dagster as dg
 
-from data_checks import content, cooccurrence, drift, events, items, sids
+from data_checks import content, cooccurrence, drift, events, items, recommendations, sids
 from data_checks.result import Check, CheckResult
 from orchestration.dvc_project import PROJECT
 
@@ -60,6 +60,7 @@ def checks() -> dg.Definitions:
             suite("content_suite", "content", content),
             suite("cooccurrence_suite", "cooccurrence", cooccurrence),
             suite("sids_suite", "sids", sids),
+            suite("recommendations_suite", "recommendations", recommendations),
             suite("drift", "events", drift),
         ]
     )

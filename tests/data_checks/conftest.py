@@ -42,6 +42,8 @@ TYPES = {
     "item_a": pa.string(),
     "item_b": pa.string(),
     "count": pa.int64(),
+    "rank": pa.int32(),
+    "score": pa.float32(),
 }
 
 
@@ -56,6 +58,7 @@ class Artefacts:
     content: Columns
     aligned: Columns
     cooccurrence: Columns
+    recommendations: Columns
     config: dict[str, int]
     # A row for each landed file: file, batch, role, status, reason, rows, rejected.
     batches: list[tuple[str, str, str, str, str | None, int, int]]
@@ -64,7 +67,8 @@ class Artefacts:
 
     def write(self, root: Path) -> Path:
         workspace = Workspace(root)
-        for name in ("events", "items", "quarantine", "sids", "content", "aligned", "cooccurrence"):
+        tables = ("events", "items", "quarantine", "sids", "content", "aligned", "cooccurrence", "recommendations")
+        for name in tables:
             columns: Columns = getattr(self, name)
             kinds = {**TYPES, **self.types.get(name, {})}
             arrays = {column: pa.array(values, kinds.get(column)) for column, values in columns.items()}
@@ -107,6 +111,7 @@ def make_artefacts(users: int = 40, length: int = 12, items: int = 64, seed: int
         content={"item_id": list(item_ids), "embedding": _unit_vectors(items, generator)},
         aligned={"item_id": list(item_ids), "embedding": _unit_vectors(items, generator)},
         cooccurrence=_pairs(events),
+        recommendations=_recommendations(events, item_ids),
         config={"codes": CODES, "levels": LEVELS},
         batches=[
             ("log.parquet", "00", "interactions", "admitted", None, users * length, 0),
@@ -138,6 +143,18 @@ def _pairs(events: Columns) -> Columns:
     )
     first, second, count = zip(*((a, b, n) for (a, b), n in sorted(counts.items())), strict=True)
     return {"item_a": list(first), "item_b": list(second), "count": list(count)}
+
+
+def _recommendations(events: Columns, item_ids: list[str]) -> Columns:
+    """Ten items for each user, none of them met."""
+    columns: Columns = {name: [] for name in ("user_id", "rank", "item_id", "score")}
+    for number, user in enumerate(sorted(set(events["user_id"]))):
+        met = {item for item, who in zip(events["item_id"], events["user_id"], strict=True) if who == user}
+        turned = item_ids[number:] + item_ids[:number]
+        for rank, item in enumerate([item for item in turned if item not in met][:10], 1):
+            for name, value in zip(columns, (user, rank, item, 1 / rank), strict=True):
+                columns[name].append(value)
+    return columns
 
 
 @pytest.fixture
