@@ -108,7 +108,7 @@ def test_a_log_cut_into_files_is_the_log_of_one_file(folders: Callable[[], Folde
     assert cut.bytes() == whole.bytes()
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.permutations(range(6)), st.integers(0, 3), st.sampled_from(["log", "shuffled"]))
 def test_names_and_the_order_of_landing_decide_nothing(
     folders: Callable[[], Folder], order: list[int], seed: int, ties: str
