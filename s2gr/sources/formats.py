@@ -7,18 +7,21 @@ import gzip
 import itertools
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, cast
 
 import duckdb
 
 from s2gr.database import identifier, literal
 from s2gr.errors import UserError
-from s2gr.sources.faults import readable
+from s2gr.sources.faults import long_line, readable
 from s2gr.sources.folder import SUFFIXES
 
 # Keys that the first so many lines of a JSONL file show are its columns.
 _SAMPLE = 10_000
 # Bytes; a longer first line is no header.
 _LONGEST_HEADER = 100_000
+# Bytes that must hold the end of a line; DuckDB refuses lines of over 2,000,000 itself, mostly.
+_LONGEST_LINE = 2**21
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,7 @@ def _open_csv(path: Path) -> DataFile:
             f"{path}, line 1: expected distinct column names (upper and lower case are the same), "
             f"found {header[:200]!r}; rename the columns"
         )
+    _refuse_long_lines(path)
     types = "{" + ", ".join(f"{literal(name)}: 'VARCHAR'" for name in names) + "}"
     scan = (
         f"SELECT row_number() OVER () AS s2gr_row, * FROM read_csv({literal(path)}, columns = {types}, header = true, "
@@ -117,14 +121,24 @@ def _named(names: list[str]) -> list[str]:
     return [name if name.strip() else f"unnamed_{next(unnamed)}" for name in names]
 
 
+def _refuse_long_lines(path: Path) -> None:
+    """DuckDB passes over a last line that is longer than its buffer (32 MB), and says nothing."""
+    lines = 0
+    with _bytes(path) as file:
+        while block := file.read(_LONGEST_LINE):
+            if len(block) == _LONGEST_LINE and b"\n" not in block:
+                raise UserError(long_line(path, lines + 1))
+            lines += block.count(b"\n")
+
+
+def _bytes(path: Path) -> IO[bytes]:
+    return cast(IO[bytes], gzip.open(path)) if path.name.endswith(".gz") else path.open("rb")
+
+
 def _first_line(path: Path) -> str:
     # As bytes: a text reader decodes ahead, and a fault further down would be told as one of line 1.
-    if path.name.endswith(".gz"):
-        with gzip.open(path) as packed:
-            line = packed.readline(_LONGEST_HEADER)
-    else:
-        with path.open("rb") as plain:
-            line = plain.readline(_LONGEST_HEADER)
+    with _bytes(path) as file:
+        line = file.readline(_LONGEST_HEADER)
     header = line.rstrip(b"\r\n")
     if b"\r" in header:
         raise UserError(f"{path}: its lines end with a carriage return alone; save it with line feeds (LF or CRLF)")

@@ -228,6 +228,8 @@ def broken_files() -> dict[str, Callable[[Path], None]]:
         "latin.csv": lambda path: path.write_bytes(good.replace("u,i", "ü,é").encode("latin-1")) and None,
         "utf16.csv": lambda path: path.write_bytes(good.encode("utf-16")) and None,
         "rows.csv": lambda path: path.write_text(good.replace("u,i", "u,")) and None,
+        "line.csv": lambda path: path.write_text(good + "u" * (3 << 20)) and None,
+        "line.jsonl": lambda path: path.write_text('{"user_id": "' + "u" * (17 << 20)) and None,
         "zip.csv": lambda path: path.write_bytes(b"PK\x03\x04" + bytes(range(256)) * 50) and None,
     }
 

@@ -187,6 +187,40 @@ def test_a_broken_file_is_told_in_one_line(
     assert name in str(caught.value)
 
 
+@pytest.mark.parametrize("megabytes", [3, 40])
+@pytest.mark.parametrize(
+    ("name", "before", "after", "message"),
+    [
+        ("log.csv", GOOD, "", r"line 3: expected less than 2 MB"),
+        ("log.csv", GOOD, ",i,2\n", r"line 3: expected less than 2 MB"),
+        ("log.csv", GOOD + '"', '",i,2\nu,i,3\n', r"line 3: expected less than 2 MB"),
+        ("log.csv.gz", GOOD, "", r"line 3: expected less than 2 MB"),
+        (
+            "log.jsonl",
+            '{"user_id": "u", "item_id": "i", "timestamp": 1}\n{"',
+            "",
+            r"log\.jsonl.*(longer line|alformed)",
+        ),
+        ("log.jsonl", "", "", r"log\.jsonl.*(longer line|alformed)"),
+    ],
+)
+def test_a_line_of_megabytes_is_refused_wherever_it_stands(
+    megabytes: int,
+    name: str,
+    before: str,
+    after: str,
+    message: str,
+    tmp_path: Path,
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    content = before.encode() + b"u" * (megabytes << 20) + after.encode()
+    (tmp_path / name).write_bytes(gzip.compress(content, 1) if name.endswith(".gz") else content)
+    with pytest.raises(UserError, match=message) as caught:
+        read_all(Source(kind="files", path=tmp_path, interactions=name), connection)
+    assert len(str(caught.value)) < 500 + len(str(tmp_path))
+    assert "\n" not in str(caught.value)
+
+
 def test_a_truncated_parquet_file_is_refused(tmp_path: Path, connection: duckdb.DuckDBPyConnection) -> None:
     path = tmp_path / "log.parquet"
     write_parquet(path, "user_id,item_id,timestamp", EVENTS)
