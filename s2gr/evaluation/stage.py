@@ -19,10 +19,11 @@ from s2gr.evaluation.protocol import describe_protocol
 from s2gr.evaluation.ranking import FILTERS, Lists, Ranked, ranked, seen_mask, top_lists
 from s2gr.evaluation.report import PAGE, render
 from s2gr.evaluation.slices import slices
-from s2gr.evaluation.thoughts import Observer
+from s2gr.evaluation.thoughts import Insight, observe
 from s2gr.manifest import file_hash
 from s2gr.params import Evaluation, Params
 from s2gr.reasoner.recommender import Recommender
+from s2gr.runtime import side_by_side
 from s2gr.sequences import Sequences, load_sequences
 from s2gr.stage import Metrics
 from s2gr.workspace import Workspace, write_json
@@ -44,8 +45,7 @@ def run(params: Params, inputs: Workspace, outputs: Workspace) -> Metrics:
     sample = cases.sample(settings.control_users, seed) if settings.control_users else None
     controls = INTERVENTIONS if sample is not None and can_intervene(recommender.model) else ()
     with progress("evaluation", len(cases) * len(settings.beams) + len(sample or ()) * len(controls)) as tracker:
-        observer = Observer(recommender)
-        systems = rank_all(recommender, sequences, popularity, cases, settings, observer, tracker.advance)
+        systems, insight = rank_all(recommender, sequences, popularity, cases, settings, tracker.advance)
         altered = {}
         for intervention in controls:
             assert sample is not None
@@ -60,7 +60,7 @@ def run(params: Params, inputs: Workspace, outputs: Workspace) -> Metrics:
         "significance": figures.significance(systems, BASELINES, settings, seed),
         "beyond_accuracy": figures.beyond_accuracy(systems, popularity),
         "slices": figures.by_slice(systems, parts, settings.ks),
-        "network": figures.network(observer.insight()),
+        "network": figures.network(insight),
         "interventions": figures.interventions(systems, altered, cases, sample, settings, seed),
         "fusion": recommender.fusion.as_dict() if trained.ranking == "fused" else None,
         "budget": {
@@ -89,17 +89,16 @@ def rank_all(
     popularity: np.ndarray,
     cases: Cases,
     settings: Evaluation,
-    observer: Observer,
     advance: Advance,
-) -> dict[str, Ranked]:
-    """The lists of S²GR and of the baselines; each batch is encoded once, and its walks are computed once."""
+) -> tuple[dict[str, Ranked], Insight]:
+    """What S²GR and the baselines recommend; each batch is encoded once, and its walks are computed once."""
     k = max(settings.ks)
     popular, neighbours = Popularity(popularity), ItemKNN(sequences)
-    found: dict[str, list[Lists]] = {}
-    for batch in cases.batches(settings.batch_size):
+
+    def of_batch(batch: Cases) -> tuple[dict[str, Lists], Insight]:
+        found: dict[str, Lists] = {}
         filters = [None, batch.seen()]
         memory = recommender.encode(batch.histories, batch.lengths)
-        observer.observe(batch, memory)
         walks = recommender.walk_scores(batch.histories, batch.lengths)
         for beam in settings.beams:
             pair = recommender.rankings_under(filters, batch.histories, batch.lengths, k, beam, memory, walks)
@@ -107,15 +106,21 @@ def rank_all(
                 name = s2gr_name(settings.beams, beam, recommender.model.params.ranking, ranking)
                 if name:
                     lists = [rankings[ranking].items for rankings in pair]
-                    found.setdefault(name, []).append(dict(zip(FILTERS, lists, strict=True)))
-            advance(len(batch))
+                    found[name] = dict(zip(FILTERS, lists, strict=True))
         seen = seen_mask(batch, sequences.n_items)
         neighbour_scores = neighbours.scores(batch.histories, batch.lengths)
         scores = {"walk": walks.directed, "walk_undirected": walks.undirected, "item_knn": neighbour_scores}
-        found.setdefault("popularity", []).append(popular.lists(seen, k))
-        for name, of_batch in scores.items():
-            found.setdefault(name, []).append(top_lists(of_batch, seen, k))
-    return {name: ranked(lists, cases.targets) for name, lists in found.items()}
+        found["popularity"] = popular.lists(seen, k)
+        found |= {name: top_lists(of_all, seen, k) for name, of_all in scores.items()}
+        return found, observe(recommender, batch, memory)
+
+    parts = []
+    for part in side_by_side(of_batch, cases.batches(settings.batch_size), recommender.device):
+        parts.append(part)
+        advance(len(part[0]["popularity"][""]) * len(settings.beams))
+    names = parts[0][0]
+    systems = {name: ranked([lists[name] for lists, _ in parts], cases.targets) for name in names}
+    return systems, Insight.of_all([insight for _, insight in parts])
 
 
 def s2gr_name(beams: list[int], beam: int, own: str, ranking: str) -> str | None:

@@ -9,6 +9,7 @@ width of the confidence, the probability of the most probable cluster (Guo et al
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,37 +74,33 @@ class Insight:
     codes: list[Prediction]  # one per level, among the codes with which some item continues
     thoughts: dict[int, Prediction]  # level → the cluster by its last thought, if the model thinks there
 
+    @staticmethod
+    def of_all(parts: Sequence[Insight]) -> Insight:
+        """Of the cases of all ``parts``, in their order."""
+        codes = [_joined(level) for level in zip(*(part.codes for part in parts), strict=True)]
+        return Insight(codes, {level: _joined([part.thoughts[level] for part in parts]) for level in parts[0].thoughts})
 
-class Observer:
-    """Gathers teacher-forced predictions for the targets, batch by batch."""
 
-    def __init__(self, recommender: Recommender) -> None:
-        self._model, self._constraint = recommender.model, recommender.constraint
-        self._codes: list[list[Tensor]] = [[] for _ in range(self._model.levels)]
-        self._thoughts: dict[int, list[Tensor]] = {level: [] for level in aligned_levels(self._model)}
-
-    @torch.no_grad()
-    def observe(self, batch: Cases, memory: Memory) -> None:
-        """Args: ``memory``: the encoded histories of ``batch``."""
-        model = self._model
-        targets = torch.from_numpy(batch.targets).to(model.codes.device)
-        own = model.codes[targets]
-        decoded = model.decode(memory, targets[:, None])
-        node = torch.zeros_like(targets)[:, None]
-        for level in range(model.levels):
-            options = self._constraint.continuations(level, node)
-            probabilities = options.log_probabilities(decoded.logits[:, :, level]).exp()[:, 0]
-            true = (options.code == own[:, None, level : level + 1]) & options.allowed
-            self._codes[level].append(_judged(probabilities, true[:, 0].int().argmax(1)))
-            node = options.child[true][:, None]
-        if decoded.thoughts is not None:
-            for level, clusters in cluster_probabilities(model, decoded.thoughts[:, 0]).items():
-                self._thoughts[level].append(_judged(clusters, model.cluster[level, own[:, level]]))
-
-    def insight(self) -> Insight:
-        """Of all cases that were observed, in their order."""
-        thoughts = {level: _prediction(parts) for level, parts in self._thoughts.items()}
-        return Insight([_prediction(parts) for parts in self._codes], thoughts)
+@torch.no_grad()
+def observe(recommender: Recommender, batch: Cases, memory: Memory) -> Insight:
+    """Teacher-forced predictions for the targets of ``batch``; ``memory``: its encoded histories."""
+    model = recommender.model
+    targets = torch.from_numpy(batch.targets).to(model.codes.device)
+    own = model.codes[targets]
+    decoded = model.decode(memory, targets[:, None])
+    node = torch.zeros_like(targets)[:, None]
+    codes = []
+    for level in range(model.levels):
+        options = recommender.constraint.continuations(level, node)
+        probabilities = options.log_probabilities(decoded.logits[:, :, level]).exp()[:, 0]
+        true = (options.code == own[:, None, level : level + 1]) & options.allowed
+        codes.append(_judged(probabilities, true[:, 0].int().argmax(1)))
+        node = options.child[true][:, None]
+    thoughts = {}
+    if decoded.thoughts is not None:
+        for level, clusters in cluster_probabilities(model, decoded.thoughts[:, 0]).items():
+            thoughts[level] = _judged(clusters, model.cluster[level, own[:, level]])
+    return Insight(codes, thoughts)
 
 
 def aligned_levels(model: S2GR) -> list[int]:
@@ -140,12 +137,13 @@ def cluster_entropy(recommender: Recommender, cases: Cases, batch_size: int) -> 
     return values
 
 
-def _judged(probabilities: Tensor, truth: Tensor) -> Tensor:
-    """Confidence and whether it was right: float64 ``[2, N]`` of ``[N, classes]`` and ``[N]``."""
+def _judged(probabilities: Tensor, truth: Tensor) -> Prediction:
+    """Of probabilities ``[N, classes]`` and the true classes ``[N]``."""
     confidence, chosen = probabilities.max(1)
-    return torch.stack([confidence.double(), (chosen == truth).double()]).cpu()
+    return Prediction(confidence.double().cpu().numpy(), (chosen == truth).double().cpu().numpy())
 
 
-def _prediction(parts: list[Tensor]) -> Prediction:
-    confidence, right = torch.cat(parts, 1).numpy()
-    return Prediction(confidence, right)
+def _joined(parts: Sequence[Prediction]) -> Prediction:
+    return Prediction(
+        np.concatenate([part.confidence for part in parts]), np.concatenate([part.right for part in parts])
+    )

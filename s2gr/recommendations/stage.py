@@ -17,8 +17,9 @@ from s2gr.console import Tracker, progress
 from s2gr.database import database, one_row, sql
 from s2gr.manifest import content_hash, hash_files
 from s2gr.params import Params, Recommendations
-from s2gr.reasoner.recommender import Recommender
+from s2gr.reasoner.recommender import Ranking, Recommender
 from s2gr.recommendations.shards import in_shards, join
+from s2gr.runtime import side_by_side
 from s2gr.sequences import Sequences, load_sequences
 from s2gr.stage import Metrics
 from s2gr.unchanged import code_in_use
@@ -66,8 +67,8 @@ def recommend_to(
     items = np.full((len(users), section.k), -1, dtype=np.int64)
     scores = np.zeros((len(users), section.k), dtype=np.float32)
     order = np.argsort(lengths, kind="stable")
-    for start in range(0, len(order), section.batch_size):
-        rows = order[start : start + section.batch_size]
+
+    def of_batch(rows: IntArray) -> Ranking:
         seen = [sequences.items[slice(*sequences.offsets[user : user + 2])] for user in users[rows]]
         recent = [met[-history:] for met in seen]
         read = np.full((len(rows), max(map(len, recent))), -1, dtype=np.int64)
@@ -75,7 +76,10 @@ def recommend_to(
             row[: len(met)] = met
         exclude = [np.unique(met).astype(np.int64) for met in seen] if section.exclude_seen else None
         kept = np.array([len(met) for met in recent])
-        found = recommender.rank(read, kept, section.k, section.beam, exclude)
+        return recommender.rank(read, kept, section.k, section.beam, exclude)
+
+    batches = [order[start : start + section.batch_size] for start in range(0, len(order), section.batch_size)]
+    for rows, found in zip(batches, side_by_side(of_batch, batches, recommender.device), strict=True):
         width = found.items.shape[1]
         items[rows, :width], scores[rows, :width] = found.items, found.scores
         tracker.advance(len(rows))

@@ -8,7 +8,7 @@ import torch
 
 from s2gr.cases import build_cases
 from s2gr.evaluation.interventions import INTERVENTIONS, can_intervene, intervened, rank_intervened
-from s2gr.evaluation.thoughts import Observer, Prediction, cluster_entropy, cluster_probabilities
+from s2gr.evaluation.thoughts import Insight, Prediction, cluster_entropy, cluster_probabilities, observe
 from s2gr.reasoner.decoding import item_log_probabilities
 from s2gr.reasoner.recommender import Recommender
 from s2gr.sequences import load_sequences
@@ -48,10 +48,9 @@ def test_a_calibrated_prediction_has_a_small_error_and_an_overconfident_one_a_la
 
 def test_the_most_probable_items_codes_are_right_given_the_true_prefix(tmp_path: Path) -> None:
     recommender, cases = recommender_of(tmp_path)
-    observer = Observer(recommender)
-    for batch in cases.batches(4):
-        observer.observe(batch, recommender.encode(batch.histories, batch.lengths))
-    found = observer.insight()
+    found = Insight.of_all(
+        [observe(recommender, batch, recommender.encode(batch.histories, batch.lengths)) for batch in cases.batches(4)]
+    )
     everything = torch.arange(40).expand(len(cases), -1)
     memory = recommender.encode(cases.histories, cases.lengths)
     with torch.no_grad():

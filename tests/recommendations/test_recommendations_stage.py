@@ -40,6 +40,14 @@ def met_by(workspace: Workspace) -> dict[str, list[str]]:
     }
 
 
+def test_the_number_of_threads_changes_no_byte(finished: Workspace, made_with: MadeWith) -> None:
+    read = []
+    for threads in (1, 3):
+        execute("recommendations", made_with(runtime={"threads": threads}), finished)
+        read.append(finished.recommendations.read_bytes())
+    assert read[0] == read[1]
+
+
 def test_every_user_gets_what_the_recommender_says(finished: Workspace, made_with: MadeWith) -> None:
     found = made(finished, made_with(recommendations={"k": 5}))
     met = met_by(finished)

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from s2gr.runtime import side_by_side
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def three_threads() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(threads)
+
+
+def test_results_come_in_the_order_of_the_batches_each_from_one_thread() -> None:
+    found = list(side_by_side(lambda batch: (batch, torch.get_num_threads()), range(20), CPU))
+    assert found == [(batch, 1) for batch in range(20)]
+    assert torch.get_num_threads() == 3
+
+
+def test_an_error_in_a_batch_is_raised_and_the_threads_are_given_back() -> None:
+    def fails(batch: int) -> int:
+        if batch == 2:
+            raise ValueError("the third")
+        return batch
+
+    with pytest.raises(ValueError, match="the third"):
+        list(side_by_side(fails, range(100), CPU))
+    assert torch.get_num_threads() == 3
