@@ -95,7 +95,7 @@ def main(
     seconds, outside = (statistics.median(times) for times in list(zip(*found, strict=True))[1:])
     beam, threads = used.evaluation.beams[0], torch.get_num_threads()
     Console().print(
-        f"{users:,} users, beam {beam}, {threads} threads: {seconds:.1f} s, of which {outside:.1f} s outside the ranking "
+        f"{users:,} users, beam {beam}, {threads} threads: {seconds:.1f} s, {outside:.1f} s of them outside the ranking "
         f"(medians of {rounds})"
     )
     if json:

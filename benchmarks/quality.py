@@ -88,7 +88,7 @@ def execute(task: Run) -> None:
         settings = sasrec.Settings(epochs=2) if task.params.reasoner.epochs == 2 else sasrec.Settings()
         sasrec.run(task.params, workspace, settings)
     else:
-        run_all(task.params, workspace)
+        run_all(task.params, workspace, "evaluation")
 
 
 def tasks(
