@@ -93,11 +93,8 @@ def main(
     found = [measure(used, Workspace(workdir)) for _ in range(rounds)]
     users = found[0][0]
     seconds, outside = (statistics.median(times) for times in list(zip(*found, strict=True))[1:])
-    beam, threads = used.evaluation.beams[0], torch.get_num_threads()
-    Console().print(
-        f"{users:,} users, beam {beam}, {threads} threads: {seconds:.1f} s, {outside:.1f} s of them outside the ranking "
-        f"(medians of {rounds})"
-    )
+    told = f"{users:,} users, beam {used.evaluation.beams[0]}, {torch.get_num_threads()} threads, medians of {rounds}"
+    Console().print(f"{told}: {seconds:.1f} s, of which {outside:.1f} s outside the ranking")
     if json:
         write_rows(
             json, [row("evaluation: seconds", seconds, users=users), row("outside the ranking: seconds", outside)]
