@@ -19,11 +19,11 @@ from typing import Any
 
 import yaml
 
+from s2gr.code_behind import PACKAGES
+
 # As in .dvcignore.
 _NO_SOURCE = {".pyc", ".pyo", ".pyd"}
 _VARIABLE = re.compile(r"\$\{([^}]+)\}")
-# Dependencies below these folders are code, all others data.
-PACKAGES = ("s2gr", "data_checks")
 
 
 @dataclass(frozen=True)
@@ -122,6 +122,7 @@ class Project:
         deps, outs = (_paths(entry.get(key, ()), variables) for key in ("deps", "outs"))
         metrics = _paths(entry.get("metrics", ()), variables)
         meta = entry.get("meta", {})
+        # All other dependencies are data.
         is_code = [Path(dep).parts[0] in PACKAGES for dep in deps]
         return Stage(
             name=name,

@@ -22,9 +22,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from s2gr.code_behind import digest_of_code
 from s2gr.console import log, progress
 from s2gr.errors import UserError
-from s2gr.unchanged import code_in_use
 
 Row = dict[str, float]
 
@@ -81,7 +81,7 @@ def fit(
     """
     module, optimizer = fabric.setup(model, optimizer)
     # Half the epochs by other code would be nobody's model.
-    fingerprint = f"{fingerprint} {code_in_use()}"
+    fingerprint = f"{fingerprint} {digest_of_code(__name__, plan.batches.__module__)}"
     state, best_weights = _resume(checkpoint, fingerprint, model, optimizer)
     base_rates = [group["lr"] for group in optimizer.param_groups]
     steps = len(_share(plan.batches(0), fabric))

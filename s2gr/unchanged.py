@@ -50,11 +50,6 @@ def watch(sections: Sequence[str], files: Sequence[Path], params: Params) -> Cal
     return verify
 
 
-def code_in_use() -> str:
-    """A digest of the package's modules that this process has imported."""
-    return hashlib.sha256("".join(f"{path} {_digest(path)}\n" for path in _used(PACKAGE)).encode()).hexdigest()
-
-
 def _used(*packages: Path) -> list[Path]:
     """The modules of the packages that this process has imported, and the SQL beside them."""
     modules = {Path(file) for module in list(sys.modules.values()) if (file := getattr(module, "__file__", None))}

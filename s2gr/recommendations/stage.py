@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from s2gr.code_behind import digest_of_code
 from s2gr.console import Tracker, progress
 from s2gr.database import database, one_row, sql
 from s2gr.manifest import content_hash, hash_files
@@ -22,7 +23,6 @@ from s2gr.recommendations.shards import in_shards, join
 from s2gr.runtime import side_by_side
 from s2gr.sequences import Sequences, load_sequences
 from s2gr.stage import Metrics
-from s2gr.unchanged import code_in_use
 from s2gr.workspace import Workspace
 
 IntArray = npt.NDArray[np.int64]
@@ -102,5 +102,5 @@ def _fingerprint(params: Params, inputs: Workspace) -> str:
     """Of all that the recommendations hang on."""
     model = sorted(f"models/reasoner/{path.name}" for path in inputs.reasoner.iterdir())
     files = hash_files(inputs.root, ["data/events.parquet", "data/items.parquet", "data/sids.parquet", *model])
-    told = f"{params.recommendations.model_dump_json()}{params.runtime.effective()}{content_hash(files)}{code_in_use()}"
-    return hashlib.sha256(told.encode()).hexdigest()[:16]
+    settings = f"{params.recommendations.model_dump_json()}{params.runtime.effective()}"
+    return hashlib.sha256(f"{settings}{content_hash(files)}{digest_of_code(__name__)}".encode()).hexdigest()[:16]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import importlib
 import json
 import re
@@ -16,7 +15,8 @@ import yaml
 
 from data_checks.__main__ import SUITES
 from orchestration.definitions import defs
-from orchestration.dvc_project import PACKAGES, PROJECT
+from orchestration.dvc_project import PROJECT
+from s2gr.code_behind import sources
 from s2gr.params import Params
 from s2gr.stage import STAGES
 
@@ -25,36 +25,9 @@ ROOT = PROJECT.root
 SHARED_SECTIONS = {"runtime", "source", "drift", "publish", "retraining", "alerts", "serve"}
 
 
-def imports(file: Path) -> Iterator[str]:
-    """Every module named in ``file``, also inside functions."""
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-
-
-def files_of(module: str) -> Iterator[Path]:
-    """The files that importing ``module`` runs, if it is ours: its packages and itself."""
-    parts = module.split(".")
-    if parts[0] not in PACKAGES:
-        return
-    for end in range(1, len(parts) + 1):
-        base = Path(*parts[:end])
-        yield from (path for path in (base.with_suffix(".py"), base / "__init__.py") if (ROOT / path).exists())
-
-
 def code_of(stage: str) -> set[Path]:
     """The package's files that a stage can come to import, from its two entry points on."""
-    seen: set[Path] = set()
-    waiting = [Path(f"s2gr/{stage}/__main__.py"), Path(f"s2gr/{stage}/stage.py")]
-    while waiting:
-        file = waiting.pop()
-        if file not in seen:
-            seen.add(file)
-            waiting += [found for module in imports(ROOT / file) for found in files_of(module)]
-    return seen
+    return {path for path in sources([f"s2gr.{stage}.__main__", f"s2gr.{stage}.stage"]) if path.suffix == ".py"}
 
 
 @pytest.mark.parametrize("stage", STAGES)
