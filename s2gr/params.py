@@ -341,6 +341,8 @@ class Serve(Section):
     body_kb: Count = 256
     # Seconds for a request to arrive, and for its answer.
     timeout: Positive = 5.0
+    # Processes that rank; 0: the service does it itself, in a thread.
+    decoders: Annotated[int, Field(ge=0)] = 2
     # Requests that are ranked together, and that may wait.
     batch: Count = 32
     waiting: Count = 1000

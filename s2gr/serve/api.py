@@ -21,6 +21,7 @@ from s2gr.console import log
 from s2gr.params import Serve
 from s2gr.reasoner.recommender import IntArray
 from s2gr.serve.batching import Asked, Batcher, Overloaded
+from s2gr.serve.decoders import Decoder
 from s2gr.serve.explained import Explained
 from s2gr.serve.gate import Gate, problem
 from s2gr.serve.messages import Health, Problem, Recommendations, Requests, SimilarItems, Version
@@ -55,7 +56,7 @@ def application(shelf: Shelf, limits: Serve, keys: Sequence[str] = ()) -> FastAP
     Args:
         keys: one of them must come with each request but those for health and documentation, unless there are none.
     """
-    monitoring = Monitoring(lambda: len(batcher))
+    monitoring = Monitoring(lambda: len(batcher), lambda: batcher.joined)
     batcher = Batcher(limits.batch, limits.waiting, monitoring.ranked)
     explaining = ThreadPoolExecutor(1, "explaining")
     explanations = asyncio.Semaphore(_EXPLANATIONS)
@@ -64,7 +65,8 @@ def application(shelf: Shelf, limits: Serve, keys: Sequence[str] = ()) -> FastAP
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         _told(shelf, monitoring)
-        tasks = [asyncio.create_task(batcher.run()), asyncio.create_task(_watch(shelf, limits.look, monitoring))]
+        working = batcher.run([lambda: Decoder(shelf.current.folder, shelf.params)] * limits.decoders)
+        tasks = [asyncio.create_task(working), asyncio.create_task(_watch(shelf, limits.look, monitoring))]
         yield
         for task in tasks:
             task.cancel()

@@ -16,10 +16,11 @@ class Monitoring:
     """Counts in a registry of its own.
 
     Args:
-        waiting: how many requests wait for the decoder now.
+        waiting: how many requests wait for a decoder now.
+        decoders: how many processes rank now.
     """
 
-    def __init__(self, waiting: Callable[[], int]) -> None:
+    def __init__(self, waiting: Callable[[], int], decoders: Callable[[], int]) -> None:
         # A second series for each count, which nobody asks for.
         disable_created_metrics()
         self._registry = CollectorRegistry()
@@ -33,7 +34,9 @@ class Monitoring:
             registry=registry,
         )
         self._batch = Histogram("s2gr_batch_size", "Requests ranked together.", buckets=_SIZES, registry=registry)
+        self._busy = Histogram("s2gr_batch_seconds", "Of ranking a batch.", buckets=_SECONDS, registry=registry)
         Gauge("s2gr_waiting", "Requests that wait for the decoder.", registry=registry).set_function(waiting)
+        Gauge("s2gr_decoders", "Processes that rank.", registry=registry).set_function(decoders)
         self._bundle = Gauge("s2gr_bundle", "1 for the bundle that is served.", ["version"], registry=registry)
         self._since = Gauge("s2gr_bundle_since_seconds", "When it was taken over, Unix time.", registry=registry)
         self._items = Gauge("s2gr_items", "That may be recommended.", registry=registry)
@@ -46,8 +49,9 @@ class Monitoring:
         self._requests.labels(path, status).inc()
         self._seconds.labels(path).observe(seconds)
 
-    def ranked(self, size: int) -> None:
+    def ranked(self, size: int, seconds: float) -> None:
         self._batch.observe(size)
+        self._busy.observe(seconds)
 
     def serves(self, version: str, items: int) -> None:
         """That ``version`` is served from now on."""

@@ -35,6 +35,8 @@ _Stamp = tuple[int, int, int] | None
 class Served:
     """A bundle in memory, and what may not be recommended from it."""
 
+    # Where it was read from.
+    folder: Path
     recommender: Recommender
     explainer: Explainer
     # Of the bundle's manifest: when it was made, from what, and its figures.
@@ -83,7 +85,7 @@ class Shelf:
     """
 
     def __init__(self, published: Path, params: Params, lists: Lists) -> None:
-        self._published, self._params, self._lists = published, params, lists
+        self._published, self.params, self._lists = published, params, lists
         self._seen = self._state()
         self.current = self._read()
 
@@ -111,14 +113,13 @@ class Shelf:
 
     def _read(self) -> Served:
         folder = current_bundle(self._published)
-        recommender = Recommender.load(folder, self._params)
+        recommender = Recommender.load(folder, self.params)
         # Explaining hooks into the network; it has modules of its own then, and the same weights.
         shared = {id(tensor): tensor for tensor in recommender.model.state_dict(keep_vars=True).values()}
         explaining = copy.copy(recommender)
         explaining.model = copy.deepcopy(recommender.model, shared)
-        found = Served(
-            recommender, Explainer(explaining, folder), read_manifest(folder).facts, self._lists.hidden(recommender)
-        )
+        explainer, facts = Explainer(explaining, folder), read_manifest(folder).facts
+        found = Served(folder, recommender, explainer, facts, self._lists.hidden(recommender))
         # The first call of each part is slower than all others.
         recommender.recommend(recommender.item_ids[:1], k=1)
         _ = found.directions

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +20,10 @@ from s2gr.serve.served import Lists, Shelf
 KEYS = "S2GR_API_KEY"
 # Seconds that requests have to be answered when it is told to stop.
 _GRACE = 10
+# Seconds that a connection without a request is kept.
+_KEPT = 75
+# Seconds of a thread's turn.
+_TURN = 0.0005
 
 
 def serve(
@@ -35,8 +41,18 @@ def serve(
     listener = _listen(host, port)
     app = application(shelf, params.serve, os.environ.get(KEYS, "").split())
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=_GRACE
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_GRACE,
+        timeout_keep_alive=_KEPT,
     )
+    # What is loaded stays: the collector need not go through it again and again.
+    gc.collect()
+    gc.freeze()
+    # The event loop and the decoder take turns at Python; each shall get its own soon.
+    sys.setswitchinterval(_TURN)
     where, on = listener.getsockname()[:2]
     ready(f"http://{f'[{where}]' if ':' in where else where}:{on}", shelf)
     uvicorn.Server(config).run(sockets=[listener])

@@ -41,8 +41,12 @@ HISTORIES = [[f"i{(start + step) % 60:02}" for step in range(1 + start % 7)] for
 class Service:
     """``s2gr serve`` in a process."""
 
-    def __init__(self, workspace: Workspace, *arguments: str, port: int = 0, **environment: str) -> None:
-        command = [S2GR, "serve", "--workdir", str(workspace.root), "--port", str(port)]
+    def __init__(
+        self, workspace: Workspace, *arguments: str, port: int = 0, decoders: int = 0, **environment: str
+    ) -> None:
+        overlay = workspace.root / "serve.yaml"
+        overlay.write_text(f"serve: {{decoders: {decoders}}}\nruntime: {{threads: 1}}\n", encoding="utf-8")
+        command = [S2GR, "serve", "--workdir", str(workspace.root), "--port", str(port), "--params", str(overlay)]
         self.process = subprocess.Popen(
             [*command, *arguments], stdout=subprocess.PIPE, text=True, env={**os.environ, **environment}
         )
@@ -82,8 +86,8 @@ def wait_for(holds: Callable[[], bool]) -> None:
 
 
 @contextmanager
-def serving(workspace: Workspace, *arguments: str, **environment: str) -> Iterator[Service]:
-    service = Service(workspace, *arguments, **environment)
+def serving(workspace: Workspace, *arguments: str, decoders: int = 0, **environment: str) -> Iterator[Service]:
+    service = Service(workspace, *arguments, decoders=decoders, **environment)
     try:
         yield service
     finally:
@@ -264,7 +268,7 @@ def test_a_key_is_asked_for_where_there_is_one(published: Workspace) -> None:
 
 def test_a_body_that_does_not_come_is_not_waited_for(published: Workspace, tmp_path: Path) -> None:
     overlay = tmp_path / "serve.yaml"
-    overlay.write_text("serve: {timeout: 0.5}\nruntime: {threads: 1}\n", encoding="utf-8")
+    overlay.write_text("serve: {timeout: 0.5}\n", encoding="utf-8")
     with serving(published, "--params", str(overlay)) as service:
         where = urlsplit(service.address)
         with socket.create_connection((where.hostname, where.port), timeout=PATIENCE) as connection:
@@ -305,7 +309,7 @@ def test_no_request_is_lost_while_five_bundles_are_published(
         if [item[:2] for item in same] != [item[:2] for item in items]:
             bad.append(body)
 
-    with serving(finished) as service, ThreadPoolExecutor(1) as background:
+    with serving(finished, decoders=1) as service, ThreadPoolExecutor(1) as background:
         requests = [posted("/recommend", body) for body in asked]
         load = background.submit(
             asyncio.run, closed(service.address, requests, 16, lambda sent: sent < 10_000 or not done, answered)
@@ -341,7 +345,7 @@ def test_lists_are_taken_over_and_a_broken_one_or_a_damaged_bundle_is_not(
     allow = tmp_path / "allow.txt"
     allow.write_text("i10\ni11\n", encoding="utf-8")
     overlay = tmp_path / "serve.yaml"
-    overlay.write_text("serve: {look: 0.05}\nruntime: {threads: 1}\n", encoding="utf-8")
+    overlay.write_text("serve: {look: 0.05}\n", encoding="utf-8")
     with serving(finished, "--allow", str(allow), "--params", str(overlay)) as service:
         assert set(service.recommended(["i03"])) == {"i10", "i11"}
         assert set(service.recommended(["i03"], allow=["i11", "i12"])) == {"i11"}
@@ -373,7 +377,7 @@ def test_killed_it_is_up_again_at_once_and_told_to_stop_it_stops(published: Work
     service.process.wait()
     port = urlsplit(service.address).port
     assert port is not None
-    again = Service(published, port=port)
+    again = Service(published, port=port, decoders=1)
     used = Path(f"/proc/{again.process.pid}/stat")
     if used.exists():
         ticks = sum(map(int, used.read_text().rsplit(") ", 1)[1].split()[11:13]))
