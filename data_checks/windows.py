@@ -1,8 +1,9 @@
 """The reference and the current window of events, counted in DuckDB.
 
-With a published model the reference is the log that it was made from, and the current window the newest days of what
-has happened since: of the events of the workspace's log, or all of a file, that are newer than that log's last one.
-Without one, the newest share of the workspace's log is compared with the training events before it.
+With a published model the reference is the log that it was made from, and the current window the newest days, and some
+events at least, of what has happened since: of the events of the workspace's log, or all of a file, that are newer than
+that log's last one. Without one, the newest share of the workspace's log is compared with the training events before
+it.
 """
 
 from __future__ import annotations
@@ -83,7 +84,9 @@ def create(
         # A file says itself what is to be looked at.
         days = params.drift.days if file is None and params.drift.days else _FOREVER
         window = f"'{round(days * 86_400)} seconds'"
-        connection.execute(sql(__file__, "since.sql").format(log=literal(log), window=window))
+        connection.execute(
+            sql(__file__, "since.sql").format(log=literal(log), window=window, fewest=params.drift.events)
+        )
     connection.execute(sql(__file__, "windows.sql"))
     connection.execute(sql(__file__, "bins.sql"))
 

@@ -113,7 +113,9 @@ def post(workspace: Workspace, alert: Alert, now: datetime | None = None) -> boo
 def deliver(
     workspace: Workspace, now: datetime | None = None, everything: bool = False, send: Send | None = None
 ) -> list[Alert]:
-    """Send what is due; what a receiver does not take is tried again later. Returns the alerts that are through.
+    """Send what waits, oldest first, if any of it is due; what a receiver does not take is tried again later.
+
+    Returns: the alerts that are through.
 
     Args:
         everything: also what is not due yet.
@@ -126,10 +128,11 @@ def deliver(
         if not alone:
             return []
         attempt = _Attempt(receivers(workspace), now, send or by_apprise)
-        for path in sorted(waiting.glob("*.json"), key=lambda path: path.stat().st_mtime_ns):
-            alert = _read(path)
-            if alert is None or not (everything or _is_due(alert, now)):
-                continue
+        queue = [(path, alert) for path in waiting.glob("*.json") if (alert := _read(path)) is not None]
+        # Nobody shall hear of the retraining before the drift: if one is tried, all are that are older, and those that
+        # are newer cost nothing more, as a receiver that fails is not asked again in this round.
+        queue.sort(key=lambda pair: (pair[1].created, pair[0].stat().st_mtime_ns))
+        for path, alert in queue if everything or any(_is_due(alert, now) for _, alert in queue) else ():
             tried = attempt.of(alert)
             if tried.refused:
                 write_json(asdict(tried), path)

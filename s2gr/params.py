@@ -294,6 +294,9 @@ class Drift(Section):
     # The current window: so many newest days of what has happened since the model was made; null = all of it, in which
     # a sudden move drowns the sooner the older the model is.
     days: Annotated[float, Field(gt=0.0, le=365_000.0)] | None = 7.0
+    # And so many events at least, as far as there are as many: below, a handful of users' whims look like a new world
+    # (docs/operations.md tells from where on the false-alarm rate was measured).
+    events: Annotated[int, Field(ge=1)] = 2000
     # Users whom the published model is asked about.
     cases: Annotated[int, Field(ge=100)] = 1000
     # Events of each window in the HTML report.

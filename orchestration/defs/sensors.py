@@ -19,6 +19,8 @@ IN_PROGRESS = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
+# Not yet begun or not yet over.
+UNFINISHED = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, *IN_PROGRESS]
 
 
 @dg.sensor(
@@ -59,7 +61,9 @@ def dvc_lock(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipRe
     "between two looks, and launches the job `ingest` once for each new content of the folder.",
 )
 def landing(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-    if context.instance.get_runs_count(dg.RunsFilter(statuses=IN_PROGRESS)) or PROJECT.is_being_written():
+    working = {run.job_name for run in context.instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))}
+    # A retraining works elsewhere, and may take hours.
+    if working - {"retrain"} or PROJECT.is_being_written():
         # DVC removes what a stage makes before it runs: the log would seem to hold nothing.
         return dg.SkipReason("a run is in progress; looks again when it is done")
     try:

@@ -126,11 +126,14 @@ def test_a_file_of_events_is_measured_as_if_it_had_landed(
 def test_only_the_newest_days_are_looked_at(published: Workspace, made_with: MadeWith) -> None:
     # 400 events, an hour apart; what the users did before the window is still their past.
     land(published, later(walk()))
-    metadata = drift.check(published.root, made_with(drift={"days": 5.0}))[0].metadata
+    metadata = drift.check(published.root, made_with(drift={"days": 5.0, "events": 1}))[0].metadata
     assert metadata["current_events"] == 120
     assert metadata["current_from"] == "1970-02-01T16:00:00+00:00"
     everything = drift.check(published.root, made_with(drift={"days": None}))[0].metadata
     assert everything["current_events"] == 400
+    # More days than were asked for, where those hold too few events to tell a change from chance.
+    fewest = drift.check(published.root, made_with(drift={"days": 5.0, "events": 130}))[0].metadata
+    assert fewest["current_events"] == 130
 
 
 def test_the_reference_names_no_user(published: Workspace) -> None:

@@ -23,6 +23,8 @@ from s2gr.stage import STAGES
 ROOT = PROJECT.root
 # Sections that are no stage: shared settings, where raw logs come from, what a check reads, and what is published.
 SHARED_SECTIONS = {"runtime", "source", "drift", "publish", "retraining", "alerts", "serve"}
+# Assets that DVC does not make in place: what a retraining makes of a snapshot, and what is served.
+LOOP = {"challenger", "published"}
 
 
 def code_of(stage: str) -> set[Path]:
@@ -59,7 +61,7 @@ def test_stages_folders_sections_and_assets_have_the_same_names() -> None:
     assert Params.model_fields.keys() - SHARED_SECTIONS == set(STAGES)
     assert {path.parent.name for path in (ROOT / "s2gr").glob("*/stage.py")} == set(STAGES)
     graph = defs().resolve_asset_graph()
-    assert {key.to_user_string() for key in graph.get_all_asset_keys()} == set(STAGES)
+    assert {key.to_user_string() for key in graph.get_all_asset_keys()} == {*STAGES, *LOOP}
     for name, stage in PROJECT.stages.items():
         assert name in stage.params
         assert set(stage.params) <= {*SHARED_SECTIONS, name}
@@ -72,6 +74,7 @@ def test_dvc_and_dagster_have_the_same_edges() -> None:
     dagster = {
         (parent.to_user_string(), key.to_user_string())
         for key in graph.get_all_asset_keys()
+        if key.to_user_string() not in LOOP
         for parent in graph.get(key).parent_keys
     }
     shown = subprocess.run(
@@ -137,7 +140,7 @@ def test_critical_checks_block_and_warnings_do_not() -> None:
     severities = {check.name: check.severity for module in modules for check in module.CHECKS}
     graph = defs().resolve_asset_graph()
     blocking = {key.name: graph.get(key).blocking for key in graph.asset_check_keys}
-    assert blocking == {name: severity == "critical" for name, severity in severities.items()}
+    assert blocking == {"gate": False} | {name: severity == "critical" for name, severity in severities.items()}
 
 
 def test_every_asset_says_what_it_is() -> None:
@@ -146,9 +149,11 @@ def test_every_asset_says_what_it_is() -> None:
         node = graph.get(key)
         assert node.description
         assert node.group_name != "default"
-        assert node.kinds >= {"dvc"}
+        assert node.kinds
         assert node.owners
-        assert node.code_version
+        if key.to_user_string() not in LOOP:
+            assert "dvc" in node.kinds
+            assert node.code_version
 
 
 def test_the_code_version_changes_with_code_and_parameters_only(toy: object) -> None:

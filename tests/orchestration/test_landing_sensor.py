@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +58,10 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
-    return Site(tmp_path, monkeypatch)
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    site = Site(tmp_path, monkeypatch)
+    yield site
+    site.instance.dispose()
 
 
 def test_it_is_on_and_starts_what_ingests_and_trains_nothing() -> None:
@@ -107,6 +110,13 @@ def test_a_growing_file_and_an_unfinished_one_are_not_taken(site: Site) -> None:
     assert site.tick() is None
     site.land("b.csv.part", 2, "v").rename(site.landing / "b.csv")
     assert site.tick() is None
+    assert site.tick()
+
+
+def test_a_retraining_which_works_elsewhere_keeps_nothing_waiting(site: Site) -> None:
+    site.land("a.csv")
+    site.tick()
+    site.instance.add_run(dg.DagsterRun(job_name="retrain", run_id="1" * 32, status=dg.DagsterRunStatus.STARTED))
     assert site.tick()
 
 

@@ -231,7 +231,7 @@ def _query(url: str, query: str, **variables: Any) -> dict[str, Any]:
 
 def _stale(url: str) -> dict[str, list[str]]:
     """Why, by asset."""
-    nodes = _query(url, STALENESS)["assetNodes"]
+    nodes = [node for node in _query(url, STALENESS)["assetNodes"] if node["assetKey"]["path"][0] in STAGES]
     assert len(nodes) == len(STAGES)
     return {
         node["assetKey"]["path"][0]: [cause["reason"] for cause in node["staleCauses"]]

@@ -1,0 +1,129 @@
+"""What people are told by alerts, and with which figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyarrow.parquet as pq
+
+from s2gr.alerts import Alert, post
+from s2gr.params import load_params
+from s2gr.workspace import Workspace
+
+if TYPE_CHECKING:
+    # Not when Dagster loads its definitions: it takes torch along.
+    from s2gr.publish.publishing import Verdict
+
+# Of a reason in an alert.
+_LONGEST = 500
+
+
+def run_link(workspace: Workspace, run_id: str) -> str:
+    """Where Dagster shows a run."""
+    params = load_params([workspace.root / "params.yaml"])
+    return f"{params.alerts.dagster.rstrip('/')}/runs/{run_id}"
+
+
+def drift_alarm(workspace: Workspace, version: str, figures: Mapping[str, Any], signals: Sequence[str]) -> bool:
+    """Told once for each published version and set of signals."""
+    link = run_link(workspace, str(figures["run"]))
+    text = f"What has landed since model {version} was made is not what it was trained on: {', '.join(signals)}."
+    shown = {name: value for name, value in figures.items() if name != "run"}
+    return post(
+        workspace,
+        Alert(f"drift-{version}-{'-'.join(signals)}", "drift", "S²GR: drift", text, shown, f"{link}, or `s2gr drift`"),
+    )
+
+
+def refused_batches(workspace: Workspace) -> int:
+    """Tell of each refused file, once for each content; how many are news."""
+    if not workspace.batches.exists():
+        return 0
+    rows = pq.read_table(workspace.batches).to_pylist()
+    return sum(
+        post(
+            workspace,
+            Alert(
+                f"refused-{row['batch']}",
+                "refused",
+                f"S²GR: {row['file']} was refused",
+                str(row["reason"])[:_LONGEST],
+                {"rows": row["rows"], "rejected": row["rejected"], "failed checks": row["failed_checks"] or []},
+                "data/quarantine.parquet, and docs/operations.md on what became of a file",
+            ),
+        )
+        for row in rows
+        if row["status"] == "refused"
+    )
+
+
+def failed_run(workspace: Workspace, run_id: str, job: str, reason: str) -> bool:
+    return post(
+        workspace,
+        Alert(
+            f"failed-{run_id}",
+            "failed",
+            f"S²GR: the run of `{job}` failed",
+            reason[:_LONGEST],
+            look=run_link(workspace, run_id),
+        ),
+    )
+
+
+def retraining_started(workspace: Workspace, identity: str, run_id: str, facts: Mapping[str, Any]) -> bool:
+    asked = ", ".join(facts["signals"])
+    return post(
+        workspace,
+        Alert(
+            f"retraining-{identity}",
+            "retraining",
+            "S²GR: a retraining has started",
+            f"Because of {asked}." if asked else "Somebody asked for it.",
+            {"champion": facts["champion"] or "none", "warm start": facts["warm_start"]},
+            run_link(workspace, run_id),
+        ),
+    )
+
+
+def published(workspace: Workspace, identity: str, run_id: str, version: str, verdict: Verdict | None) -> bool:
+    return post(
+        workspace,
+        Alert(
+            f"published-{identity}",
+            "published",
+            f"S²GR: {version} is published and served",
+            f"The challenger is {verdict.told}." if verdict else "There was no champion to compare it with.",
+            flat(verdict),
+            f"{run_link(workspace, run_id)}; to go back: `s2gr rollback`",
+        ),
+    )
+
+
+def rejected(
+    workspace: Workspace, identity: str, run_id: str, champion: str, told: str, verdict: Verdict | None
+) -> bool:
+    return post(
+        workspace,
+        Alert(
+            f"rejected-{identity}",
+            "rejected",
+            "S²GR: the challenger was rejected",
+            f"{told}. {champion} goes on being served.",
+            flat(verdict),
+            run_link(workspace, run_id),
+        ),
+    )
+
+
+def flat(verdict: Verdict | None) -> dict[str, Any]:
+    """A verdict's figures, a line each."""
+    found: dict[str, Any] = {}
+    for name, value in (verdict.figures if verdict else {}).items():
+        if isinstance(value, Mapping):
+            span = f"[{value['low']:+.4f}, {value['high']:+.4f}]"
+            pair = f"{value['champion']:.4f} → {value['challenger']:.4f}"
+            found[name] = f"{pair}, {value['difference']:+.4f} {span}, {value['verdict']}"
+        else:
+            found[name] = value
+    return found

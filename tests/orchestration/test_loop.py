@@ -1,0 +1,305 @@
+"""What the sensors make of drift checks, refused files, failed and lost runs: told once, and one retraining."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+import pytest
+from dagster._core.events import EngineEventData
+
+from data_checks.drift import CHECKS, CODES, RECALL, WITHOUT_SID
+from orchestration import lost_runs, notices
+from orchestration.definitions import defs
+from orchestration.defs import loop
+from orchestration.defs.retraining import PUBLISHED
+from orchestration.dvc_project import Project
+from s2gr.alerts import Alert, deliver, outbox
+from s2gr.params import Params
+from s2gr.publish.publishing import publish
+from s2gr.publish.versions import current_version, rollback
+from s2gr.workspace import Workspace, write_table
+
+MadeWith = Callable[..., Params]
+MODEL = "20260101T000000Z-00000000"
+SENSORS = ("drift", "alerts", "failed_runs", "lost_runs", "published_elsewhere")
+
+
+class Site:
+    """A project of which only a published version's name is there; `measure` runs its drift checks in Dagster."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.workspace = Workspace(root)
+        self.instance = dg.DagsterInstance.ephemeral()
+        self.cursor: str | None = None
+        (root / "params.yaml").write_text("alerts: {dagster: http://dagster.example/}\n")
+        self.workspace.published.mkdir(parents=True)
+        self.serve(MODEL)
+
+    def serve(self, version: str) -> None:
+        link = self.workspace.published / "current"
+        link.unlink(missing_ok=True)
+        link.symlink_to(version)
+
+    def measure(self, *failed: str, version: str = MODEL) -> str:
+        """Returns: the id of the run."""
+        specs = [dg.AssetCheckSpec(check.name, asset="events") for check in CHECKS]
+
+        @dg.asset(name="events")
+        def events() -> None:
+            pass
+
+        @dg.multi_asset_check(name="drift", specs=specs)
+        def drift() -> Iterator[dg.AssetCheckResult]:
+            for check in CHECKS:
+                metadata = {"published": version, "observed": 0.5, "expected": "PSI at most 0.3"}
+                yield dg.AssetCheckResult(
+                    asset_key="events", check_name=check.name, passed=check.name not in failed, metadata=metadata
+                )
+
+        selection = dg.AssetSelection.checks_for_assets("events") | dg.AssetSelection.assets("events")
+        made = dg.Definitions(assets=[events], asset_checks=[drift], jobs=[dg.define_asset_job("ingest", selection)])
+        return str(made.resolve_job_def("ingest").execute_in_process(instance=self.instance).run_id)
+
+    def tick(self) -> list[dg.RunRequest]:
+        found: Any = loop.drift(dg.build_sensor_context(self.instance, cursor=self.cursor))
+        if isinstance(found, dg.SkipReason):
+            return []
+        self.cursor = found.cursor
+        return list(found.run_requests or ())
+
+    def retrain(self, status: dg.DagsterRunStatus) -> dg.DagsterRun:
+        run = dg.DagsterRun(job_name="retrain", run_id=os.urandom(16).hex(), status=status)
+        self.instance.add_run(run)
+        return run
+
+    def told(self, kind: str) -> list[Alert]:
+        return [alert for alert, _ in outbox(self.workspace) if alert.kind == kind]
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    site = Site(tmp_path)
+    monkeypatch.setattr(loop, "PROJECT", Project(tmp_path))
+    monkeypatch.setenv("S2GR_ALERT_URLS", "")
+    yield site
+    site.instance.dispose()
+
+
+def test_all_sensors_are_on() -> None:
+    for name in SENSORS:
+        assert defs().resolve_sensor_def(name).default_status is dg.DefaultSensorStatus.RUNNING
+
+
+def test_a_fresh_project_alarms_nobody(tmp_path: Path, site: Site) -> None:
+    (site.workspace.published / "current").unlink()
+    site.workspace.published.rmdir()
+    for name in ("drift", "alerts", "lost_runs", "published_elsewhere"):
+        assert isinstance(getattr(loop, name)(dg.build_sensor_context(site.instance)), dg.SkipReason)
+    # Nothing is published, so a drift of the log in itself is no reason to retrain.
+    site.measure(CODES.name, version="unpublished")
+    assert site.tick() == []
+    assert outbox(site.workspace) == []
+
+
+def test_an_alarm_is_told_and_starts_one_retraining(site: Site) -> None:
+    run = site.measure(CODES.name, RECALL.name)
+    before = site.cursor
+    (request,) = site.tick()
+    assert request.tags["s2gr/drift"] == f"{CODES.name}, {RECALL.name}"
+    assert request.tags[f"s2gr/{CODES.name}"] == "0.5, expected PSI at most 0.3"
+    assert request.tags["s2gr/published"] == MODEL
+    (alert,) = site.told("drift")
+    assert alert.figures[CODES.name] == "0.5, expected PSI at most 0.3"
+    assert alert.look == f"http://dagster.example/runs/{run}, or `s2gr drift`"
+    assert site.tick() == []
+    # A sensor that died before its cursor was kept asks again, by the same key, which Dagster takes once.
+    site.cursor = before
+    assert [again.run_key for again in site.tick()] == [request.run_key]
+    assert len(site.told("drift")) == 1
+
+
+def test_no_alarm_starts_and_tells_nothing(site: Site) -> None:
+    site.measure()
+    assert site.tick() == []
+    assert outbox(site.workspace) == []
+
+
+@pytest.mark.parametrize("status", [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
+def test_while_one_runs_no_other_begins(site: Site, status: dg.DagsterRunStatus) -> None:
+    site.retrain(status)
+    site.measure(CODES.name)
+    assert site.tick() == []
+    assert len(site.told("drift")) == 1
+
+
+def test_the_cool_down_begins_with_the_last_retraining(site: Site) -> None:
+    site.retrain(dg.DagsterRunStatus.SUCCESS)
+    site.measure(CODES.name)
+    assert site.tick() == []
+    now = datetime.now(UTC)
+    assert loop.reason_to_wait(site.instance, now).startswith("the last retraining began less than 24 hours ago")
+    assert loop.reason_to_wait(site.instance, now + timedelta(hours=24, minutes=1)) == ""
+    (site.root / "params.yaml").write_text("retraining: {cooldown_hours: 0}\n")
+    site.measure(CODES.name)
+    assert len(site.tick()) == 1
+
+
+def test_a_model_that_is_no_more_served_needs_no_retraining(site: Site) -> None:
+    site.measure(CODES.name)
+    site.serve("20260202T000000Z-11111111")
+    assert site.tick() == []
+    assert outbox(site.workspace) == []
+
+
+def test_the_same_alarm_every_week_is_told_once_and_another_one_too(site: Site) -> None:
+    site.retrain(dg.DagsterRunStatus.STARTED)
+    for failed in ([CODES.name], [CODES.name], [CODES.name, WITHOUT_SID.name]):
+        site.measure(*failed)
+        site.tick()
+    assert len(site.told("drift")) == 2
+
+
+def ledger(workspace: Workspace, *batches: tuple[str, str]) -> None:
+    rows = [
+        {"file": f"{name}.csv", "batch": name, "status": status, "reason": "line 3 is no CSV", "rows": 5, "rejected": 5}
+        | {"failed_checks": ["batch_readable"]}
+        for name, status in batches
+    ]
+    write_table(pa.Table.from_pylist(rows), workspace.batches)
+
+
+def test_a_refused_file_is_told_once(site: Site) -> None:
+    ledger(site.workspace, ("a", "admitted"), ("b", "refused"))
+    for _ in range(2):
+        loop.alerts(dg.build_sensor_context(site.instance))
+    (alert,) = site.told("refused")
+    assert "b.csv" in alert.title
+    assert alert.text == "line 3 is no CSV"
+    ledger(site.workspace, ("b", "refused"), ("c", "refused"))
+    loop.alerts(dg.build_sensor_context(site.instance))
+    assert len(site.told("refused")) == 2
+
+
+def test_a_failed_run_is_told_with_its_reason(site: Site) -> None:
+    @dg.op
+    def broken() -> None:
+        raise dg.Failure("events: 3 files are broken")
+
+    @dg.job(name="ingest")
+    def job() -> None:
+        broken()
+
+    result = job.execute_in_process(instance=site.instance, raise_on_error=False)
+    context = dg.build_run_status_sensor_context(
+        "failed_runs", result.get_run_failure_event(), site.instance, result.dagster_run
+    ).for_run_failure()
+    for _ in range(2):
+        loop.failed_runs(context)
+    (alert,) = site.told("failed")
+    assert alert.text == "events: 3 files are broken"
+    assert alert.look == f"http://dagster.example/runs/{result.run_id}"
+
+
+def lose(site: Site, pid: int) -> dg.DagsterRun:
+    run = site.retrain(dg.DagsterRunStatus.STARTED)
+    data = EngineEventData(metadata={"pid": dg.MetadataValue.text(str(pid))})
+    site.instance.report_engine_event("Executing steps", run, data)
+    return run
+
+
+def status(site: Site, run: dg.DagsterRun) -> dg.DagsterRunStatus:
+    found = site.instance.get_run_by_id(run.run_id)
+    assert found
+    return found.status
+
+
+def test_a_run_whose_process_is_gone_is_marked_as_failed(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    lost, works = lose(site, ended.pid), lose(site, os.getpid())
+    loop.lost_runs(dg.build_sensor_context(site.instance))
+    # It may have been launched a moment ago.
+    assert status(site, lost) is dg.DagsterRunStatus.STARTED
+    monkeypatch.setattr(lost_runs, "GRACE", -1.0)
+    loop.lost_runs(dg.build_sensor_context(site.instance))
+    assert (status(site, lost), status(site, works)) == (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.STARTED)
+
+
+def test_a_process_of_the_same_number_is_not_the_run(site: Site) -> None:
+    run = lose(site, os.getpid())
+    (record,) = site.instance.get_run_records(dg.RunsFilter(run_ids=[run.run_id]))
+    later = time.time() + 1000
+    assert not lost_runs.is_lost(site.instance, record, later)
+    with pytest.MonkeyPatch.context() as patch:
+        # The machine was started anew, and another program has the number now.
+        patch.setattr(lost_runs, "_started", lambda pid: later)
+        assert lost_runs.is_lost(site.instance, record, later)
+
+
+def test_what_is_published_or_gone_back_from_at_a_terminal_is_reported_once(
+    finished: Workspace, made_with: MadeWith, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "PROJECT", Project(finished.root))
+    with dg.DagsterInstance.ephemeral() as instance:
+
+        def reported() -> Sequence[str]:
+            found: Any = loop.published_elsewhere(dg.build_sensor_context(instance))
+            events = [] if isinstance(found, dg.SkipReason) else found.asset_events
+            for event in events:
+                instance.report_runless_asset_event(event)
+            return [str(event.metadata["version"].value) for event in events]
+
+        publish(finished, made_with())
+        first = current_version(finished.published)
+        assert reported() == [first]
+        assert reported() == []
+        publish(finished, made_with(evaluation={"bootstrap": 101}))
+        assert reported() == [current_version(finished.published)]
+        rollback(finished.published)
+        assert reported() == [first]
+        latest = instance.get_latest_materialization_event(dg.AssetKey(PUBLISHED))
+        assert latest
+        assert latest.asset_materialization
+        assert latest.asset_materialization.metadata["events"].value == 480
+
+
+def test_a_receiver_that_is_down_for_an_hour_gets_everything_later_in_order_and_once(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("S2GR_ALERT_URLS", "json://receiver.example")
+    now, up, got = datetime.now(UTC), False, list[str]()
+
+    def send(receiver: Any, alert: Alert) -> str:
+        if not up:
+            return "it did not take the alert"
+        got.append(alert.kind)
+        return ""
+
+    def minutes(count: int) -> None:
+        nonlocal now
+        for _ in range(count):
+            now += timedelta(minutes=1)
+            deliver(site.workspace, now, send=send)
+
+    site.measure(CODES.name)
+    (request,) = site.tick()
+    minutes(20)
+    ledger(site.workspace, ("b", "refused"))
+    assert notices.refused_batches(site.workspace) == 1
+    minutes(40)
+    assert request.run_key
+    assert (got, len(outbox(site.workspace))) == ([], 2)
+    up = True
+    minutes(61)
+    assert got == ["drift", "refused"]
+    assert all(sent for _, sent in outbox(site.workspace))

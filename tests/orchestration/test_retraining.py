@@ -1,0 +1,167 @@
+"""The snapshot that a challenger is made in, and what it starts from."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from data_checks.drift import CODES, NEW_ITEMS
+from orchestration import snapshot
+from orchestration.dvc_project import PROJECT, Project
+from orchestration.retraining import Retraining, remove_old
+from orchestration.snapshot import COMPLETE
+from s2gr.errors import UserError
+from s2gr.params import Params, load_params
+from s2gr.publish.publishing import publish
+from s2gr.publish.versions import current_version
+from s2gr.workspace import Workspace
+
+MadeWith = Callable[..., Params]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project in which nothing has run yet."""
+    root = tmp_path / "project"
+    snapshot.copy_parts(PROJECT.root, root, ("s2gr", "data_checks", "dvc.yaml", ".dvcignore", "params.yaml"))
+    (root / ".dvc").mkdir()
+    (root / ".dvc/config").write_text("[core]\n    remote = local\n['remote \"local\"']\n    url = ../.dvc-remote\n")
+    (root / ".dvc/config.local").write_text(
+        "['remote \"s3\"']\n    url = s3://bucket/path\n    secret_access_key = k\n"
+    )
+    (root / "data/landing").mkdir(parents=True)
+    (root / "data/landing/log.csv").write_text("user_id,item_id,timestamp\n")
+    return root
+
+
+@pytest.fixture
+def with_champion(project: Path, finished: Workspace, made_with: MadeWith) -> Path:
+    """The same, with a published model that was made with the project's parameters."""
+    params = made_with()
+    publish(finished, params)
+    shutil.copytree(finished.published, Workspace(project).published, symlinks=True)
+    told = params.model_dump(mode="json")
+    told["source"]["path"] = "data/landing"
+    (project / "params.yaml").write_text(yaml.safe_dump(told))
+    return project
+
+
+def change(project: Path, section: str, **values: Any) -> None:
+    path = project / "params.yaml"
+    told = yaml.safe_load(path.read_text())
+    told[section] |= values
+    path.write_text(yaml.safe_dump(told))
+
+
+def test_a_snapshot_is_the_project_with_an_overlay_and_is_not_touched_by_edits(project: Path) -> None:
+    retraining = Retraining(project, "r1")
+    assert retraining.begin([])
+    copied = (retraining.folder / "s2gr/events/stage.py").read_text()
+    (project / "s2gr/events/stage.py").write_text("raise SystemExit\n")
+    change(project, "events", k_core=2)
+    (project / "data/landing/more.csv").write_text("later\n")
+    assert not retraining.begin([])
+    assert (retraining.folder / "s2gr/events/stage.py").read_text() == copied
+    assert retraining.params == load_params([PROJECT.root / "params.yaml"])
+    assert sorted(path.name for path in (retraining.folder / "data/landing").iterdir()) == ["log.csv"]
+    assert retraining.project.stages.keys() == Project(project).stages.keys()
+    assert not list(retraining.folder.rglob("__pycache__"))
+
+
+def test_dvc_shares_cache_and_remotes_with_the_project(project: Path) -> None:
+    retraining = Retraining(project, "r1")
+    retraining.begin([])
+    config = configparser.ConfigParser()
+    config.read(retraining.folder / ".dvc/config")
+    assert config["cache"]["dir"] == str(project / ".dvc/cache")
+    assert config["core"]["no_scm"] == "true"
+    assert config["'remote \"local\"'"]["url"] == str(project / ".dvc-remote")
+    assert config["'remote \"s3\"'"]["url"] == "s3://bucket/path"
+
+
+def test_a_copy_that_was_killed_half_way_is_made_again(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    retraining = Retraining(project, "r1")
+
+    def die(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(snapshot, "_write_dvc_config", die)
+        with pytest.raises(KeyboardInterrupt):
+            retraining.begin([])
+    assert not retraining.folder.exists()
+    assert retraining.begin([])
+    assert (retraining.folder / COMPLETE).exists()
+    assert not list(retraining.folder.parent.glob(".copy-*"))
+
+
+def test_what_has_landed_is_linked_and_not_doubled(project: Path) -> None:
+    retraining = Retraining(project, "r1")
+    retraining.begin([])
+    files = (project / "data/landing/log.csv", retraining.folder / "data/landing/log.csv")
+    assert os.path.samefile(*files)
+
+
+def test_invalid_parameters_leave_no_snapshot(project: Path) -> None:
+    change(project, "events", k_core=-1)
+    with pytest.raises(UserError, match="k_core"):
+        Retraining(project, "r1").begin([])
+    assert not Retraining(project, "r1").folder.exists()
+
+
+def test_without_a_champion_everything_is_learned_anew(project: Path) -> None:
+    retraining = Retraining(project, "r1")
+    retraining.begin([])
+    assert retraining.facts["champion"] is None
+    assert retraining.params.codebook.warm_start is None
+
+
+def test_the_challenger_starts_from_the_champions_codebook_and_content_model(with_champion: Path) -> None:
+    retraining = Retraining(with_champion, "r1")
+    retraining.begin([CODES.name])
+    version = current_version(Workspace(with_champion).published)
+    params = retraining.params
+    assert params.codebook.warm_start == Path(f"champion/{version}/codebook")
+    assert params.content.frozen == Path(f"champion/{version}/content")
+    assert params.sids.previous == Path(f"champion/{version}/sids.parquet")
+    for path in (params.codebook.warm_start, params.content.frozen, params.sids.previous):
+        assert (retraining.folder / path).exists()
+    assert retraining.facts["signals"] == [CODES.name]
+    assert retraining.facts["champion"] == version
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "signals", "reason"),
+    [
+        ("retraining", {"warm_start": False}, [], "retraining.warm_start is off"),
+        ("events", {}, [NEW_ITEMS.name], "new items fit the champion's codebook badly"),
+        ("codebook", {"codes": 4}, [], "codebook.codes is 4 now, and was 8"),
+        ("content", {"dim": 5}, [], "content.dim is 5 now, and was 6"),
+    ],
+)
+def test_what_does_not_fit_or_is_the_trouble_is_learned_anew(
+    with_champion: Path, section: str, values: dict[str, Any], signals: list[str], reason: str
+) -> None:
+    change(with_champion, section, **values)
+    retraining = Retraining(with_champion, "r1")
+    retraining.begin(signals)
+    assert retraining.params.codebook.warm_start is None
+    assert retraining.params.content.frozen is None
+    # Churn is reported all the same.
+    assert retraining.params.sids.previous is not None
+    assert retraining.facts["warm_start"] == f"none: {reason}"
+
+
+def test_only_the_newest_folders_are_kept(project: Path) -> None:
+    for number in range(4):
+        Retraining(project, f"r{number}").begin([])
+        os.utime(Retraining(project, f"r{number}").folder / COMPLETE, (number, number))
+    assert sorted(remove_old(project, 2)) == ["r0", "r1"]
+    assert sorted(path.name for path in (project / ".s2gr/retraining").iterdir()) == ["r2", "r3"]
