@@ -14,7 +14,7 @@ _START = 1_600_000_000  # seconds since 1970
 _YEAR = 365 * 24 * 3600
 # Mean events of a user, and of one sitting; the share of events that come at the second of the one before.
 _LENGTH, _SITTING, _TIED = 25, 5, 0.3
-_EXPONENT = 1.1  # of the items' Zipf law
+_EXPONENT = 0.9  # of the items' Zipf law: the most popular hundredth of 100,000 has 46 % of the events
 
 
 def write_log(path: Path, events: int, items: int, seed: int = 0) -> None:
