@@ -15,6 +15,7 @@ class UserError(Exception):
 
 
 _OUT_OF_MEMORY_MARKS = ("not enough memory", "can't allocate memory", "out of memory", "cannot allocate memory")
+_TOO_LARGE = "file too large"
 
 
 @contextmanager
@@ -29,6 +30,8 @@ def explained() -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(error):
             raise UserError(f"the disk is full: {error}; free some space or use --workdir on another disk") from error
+        if error.errno == errno.EFBIG or _TOO_LARGE in str(error).lower():
+            raise UserError(_limit_message(error)) from error
         if isinstance(error, PermissionError | IsADirectoryError | NotADirectoryError):
             raise UserError(f"{error.filename}: {error.strerror}; change its permissions or the path") from error
         raise
@@ -37,6 +40,8 @@ def explained() -> Iterator[None]:
         message = str(error).lower()
         if "no space left on device" in message:
             raise UserError(f"the disk is full: {_first_line(error)}; free some space and run again") from error
+        if _TOO_LARGE in message:
+            raise UserError(_limit_message(error)) from error
         if any(mark in message for mark in _OUT_OF_MEMORY_MARKS):
             raise UserError(_memory_message(error)) from error
         raise
@@ -44,6 +49,10 @@ def explained() -> Iterator[None]:
 
 def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def _limit_message(error: Exception) -> str:
+    return f"a file is larger than may be written here: {_first_line(error)}; raise the limit (ulimit -f) and run again"
 
 
 def _memory_message(error: Exception) -> str:
