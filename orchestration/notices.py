@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     # Not when Dagster loads its definitions: it takes torch along.
     from s2gr.publish.publishing import Verdict
 
+Figures = Mapping[str, Any]
+
 # Of a reason in an alert.
 _LONGEST = 500
 
@@ -86,23 +88,21 @@ def retraining_started(workspace: Workspace, identity: str, run_id: str, facts: 
     )
 
 
-def published(workspace: Workspace, identity: str, run_id: str, version: str, verdict: Verdict | None) -> bool:
+def published(workspace: Workspace, identity: str, run_id: str, version: str, told: str, figures: Figures) -> bool:
     return post(
         workspace,
         Alert(
             f"published-{identity}",
             "published",
             f"S²GR: {version} is published and served",
-            f"The challenger is {verdict.told}." if verdict else "There was no champion to compare it with.",
-            flat(verdict),
+            f"The challenger: {told}.",
+            figures,
             f"{run_link(workspace, run_id)}; to go back: `s2gr rollback`",
         ),
     )
 
 
-def rejected(
-    workspace: Workspace, identity: str, run_id: str, champion: str, told: str, verdict: Verdict | None
-) -> bool:
+def rejected(workspace: Workspace, identity: str, run_id: str, champion: str, told: str, figures: Figures) -> bool:
     return post(
         workspace,
         Alert(
@@ -110,14 +110,14 @@ def rejected(
             "rejected",
             "S²GR: the challenger was rejected",
             f"{told}. {champion} goes on being served.",
-            flat(verdict),
+            figures,
             run_link(workspace, run_id),
         ),
     )
 
 
-def flat(verdict: Verdict | None) -> dict[str, Any]:
-    """A verdict's figures, a line each."""
+def flat(verdict: Verdict | None, churn: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A verdict's figures, a line each, and how many of the items in both models have another semantic ID."""
     found: dict[str, Any] = {}
     for name, value in (verdict.figures if verdict else {}).items():
         if isinstance(value, Mapping):
@@ -126,4 +126,6 @@ def flat(verdict: Verdict | None) -> dict[str, Any]:
             found[name] = f"{pair}, {value['difference']:+.4f} {span}, {value['verdict']}"
         else:
             found[name] = value
+    if churn:
+        found["items with another semantic ID"] = f"{churn['sid']['raw']:.1%} of {churn['common']:,}"
     return found

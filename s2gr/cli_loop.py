@@ -64,3 +64,24 @@ def alerts(
             alerts_shown.print_alerts(workspace, stdout())
         if (send or test) and alerts_shown.waiting(workspace):
             raise typer.Exit(1)
+
+
+@app.command()
+def replay(
+    weeks: Annotated[int, typer.Option(min=1, help="The last weeks of the log, which land one by one.")] = 6,
+    plant_drift: Annotated[
+        int | None, typer.Option(min=1, metavar="WEEK", help="In this week a third of the events move.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="A folder of interactions and items; default: the project's source.")
+    ] = None,
+    workdir: Annotated[Path, typer.Option(help="A folder for all of it, new or empty.")] = Path("replay"),
+) -> None:
+    """Live through the last weeks of a log in ten minutes: landing, drift, alarms, retraining, gate, all in Dagster."""
+    import subprocess
+    import sys
+
+    options = {"--weeks": weeks, "--plant-drift": plant_drift, "--data": data, "--workdir": workdir}
+    given = [str(part) for name, value in options.items() if value is not None for part in (name, value)]
+    # A program of its own: nothing in s2gr knows its orchestrator.
+    raise typer.Exit(subprocess.run([sys.executable, "-m", "orchestration.replay", *given], check=False).returncode)

@@ -98,11 +98,9 @@ def published(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResul
         raise dg.Failure(f"{PUBLISHED}: {error}", allow_retries=False) from None
     serving = outcome.kind in ("published", "unchanged")
     told = outcome.verdict.told if outcome.verdict else _WITHOUT_VERDICT[outcome.kind]
-    if serving:
-        notices.published(workspace, retraining.id, run_id, outcome.current, outcome.verdict)
-    else:
-        notices.rejected(workspace, retraining.id, run_id, outcome.current, told, outcome.verdict)
-    figures = notices.flat(outcome.verdict)
+    figures = notices.flat(outcome.verdict, read_json(retraining.work.report("sids")).get("churn"))
+    tell = notices.published if serving else notices.rejected
+    tell(workspace, retraining.id, run_id, outcome.current, told, figures)
     yield dg.AssetCheckResult(
         asset_key=PUBLISHED,
         check_name=GATE,

@@ -5,22 +5,26 @@ from __future__ import annotations
 import configparser
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 import yaml
 
 from data_checks.drift import CODES, NEW_ITEMS
 from orchestration import snapshot
+from orchestration.defs import retraining as defined
 from orchestration.dvc_project import PROJECT, Project
 from orchestration.retraining import Retraining, remove_old
 from orchestration.snapshot import COMPLETE
+from s2gr.alerts import Alert, outbox
 from s2gr.errors import UserError
+from s2gr.manifest import verified
 from s2gr.params import Params, load_params
-from s2gr.publish.publishing import publish
-from s2gr.publish.versions import current_version
+from s2gr.publish.publishing import Verdict, publish
+from s2gr.publish.versions import current_version, version_names
 from s2gr.workspace import Workspace
 
 MadeWith = Callable[..., Params]
@@ -157,6 +161,76 @@ def test_what_does_not_fit_or_is_the_trouble_is_learned_anew(
     # Churn is reported all the same.
     assert retraining.params.sids.previous is not None
     assert retraining.facts["warm_start"] == f"none: {reason}"
+
+
+class Judge:
+    """Runs the asset `published` on a challenger that is there already: the champion, made with other parameters."""
+
+    def __init__(self, root: Path, finished: Workspace) -> None:
+        change(root, "evaluation", bootstrap=101)
+        self.workspace = Workspace(root)
+        self.retraining = Retraining(root, "0" * 8)
+        self.retraining.begin([CODES.name])
+        for part in ("data", "models", "reports"):
+            shutil.copytree(
+                finished.root / part,
+                self.retraining.folder / part,
+                dirs_exist_ok=True,
+                ignore=shutil.ignore_patterns("published"),
+            )
+        self.instance = dg.DagsterInstance.ephemeral()
+
+    def run(self) -> dg.ExecuteInProcessResult:
+        # A run that is tried again has another id, and goes on with the same retraining.
+        run_id = "0" * 8 + os.urandom(12).hex()
+        job = dg.define_asset_job("retrain", dg.AssetSelection.assets("published"))
+        made = dg.Definitions(assets=[defined.published], jobs=[job]).resolve_job_def("retrain")
+        return made.execute_in_process(instance=self.instance, run_id=run_id)
+
+    def told(self) -> list[Alert]:
+        return [alert for alert, _ in outbox(self.workspace)]
+
+
+@pytest.fixture
+def judge(with_champion: Path, finished: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[Judge]:
+    monkeypatch.setattr(defined, "PROJECT", Project(with_champion))
+    judge = Judge(with_champion, finished)
+    yield judge
+    judge.instance.dispose()
+
+
+def test_a_challenger_that_is_no_better_leaves_the_champion_and_a_reason(judge: Judge) -> None:
+    champion = current_version(judge.workspace.published)
+    result = judge.run()
+    assert result.success
+    (check,) = result.get_asset_check_evaluations()
+    assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert check.description == "0 users have held-out events since the champion's log; 50 are needed"
+    assert result.get_asset_materialization_events() == []
+    assert current_version(judge.workspace.published) == champion
+    (alert,) = judge.told()
+    assert (alert.kind, alert.text) == ("rejected", f"{check.description}. {champion} goes on being served.")
+
+
+def test_a_challenger_is_published_and_told_once_however_often_it_is_tried(
+    judge: Judge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    champion = current_version(judge.workspace.published)
+    verdict = Verdict(True, "significantly better in ndcg@10", {"users": 80})
+    monkeypatch.setattr("s2gr.publish.gate.Gate.__call__", lambda *arguments: verdict)
+    # The run was killed after it had published, and before it could say so.
+    for number in range(2):
+        result = judge.run()
+        (event,) = result.get_asset_materialization_events()
+        version = event.step_materialization_data.materialization.metadata["version"].value
+        assert version == current_version(judge.workspace.published) != champion, number
+    assert version_names(judge.workspace.published) == [champion, version]
+    (alert,) = judge.told()
+    assert (alert.kind, alert.figures) == ("published", {"users": 80})
+    facts = verified(judge.workspace.published / "current").facts
+    assert facts["gate"]["told"] == verdict.told
+    assert facts["retraining"]["signals"] == [CODES.name]
+    assert facts["previous"] == champion
 
 
 def test_only_the_newest_folders_are_kept(project: Path) -> None:
