@@ -129,3 +129,9 @@ def flat(verdict: Verdict | None, churn: Mapping[str, Any] | None) -> dict[str, 
     if churn:
         found["items with another semantic ID"] = f"{churn['sid']['raw']:.1%} of {churn['common']:,}"
     return found
+
+
+def differences(verdict: Verdict | None) -> dict[str, float]:
+    """Challenger less champion, for each figure that both were measured by."""
+    figures = verdict.figures.items() if verdict else ()
+    return {name: float(value["difference"]) for name, value in figures if isinstance(value, Mapping)}

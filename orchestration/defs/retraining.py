@@ -49,12 +49,12 @@ def challenger(context: dg.AssetExecutionContext, pipes: dg.PipesSubprocessClien
     churn = read_json(retraining.work.report("sids")).get("churn")
     return dg.MaterializeResult(
         metadata={
-            **metadata,
-            **{f"churn: {part}": share["raw"] for part, share in (churn or {}).items() if isinstance(share, dict)},
             "champion": retraining.facts["champion"] or "none",
             "warm start": retraining.facts["warm_start"],
+            **{f"churn: {part}": share["raw"] for part, share in (churn or {}).items() if isinstance(share, dict)},
             "folder": dg.MetadataValue.path(retraining.folder),
             "report": dg.MetadataValue.path(retraining.folder / "reports/evaluation.html"),
+            **metadata,
         }
     )
 
@@ -108,7 +108,13 @@ def published(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResul
         # A challenger that is no better is no fault: the run succeeds, and the champion stays.
         severity=dg.AssetCheckSeverity.WARN,
         description=told,
-        metadata={"verdict": told, "champion": retraining.facts["champion"] or "none", **figures},
+        metadata={
+            "verdict": told,
+            "champion": retraining.facts["champion"] or "none",
+            **figures,
+            # As numbers, for the plots of the check's history.
+            **{f"{name}: difference": value for name, value in notices.differences(outcome.verdict).items()},
+        },
     )
     if serving:
         yield materialisation(workspace, outcome.current, {"gate": told, **figures})

@@ -216,17 +216,23 @@ def test_a_challenger_is_published_and_told_once_however_often_it_is_tried(
     judge: Judge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     champion = current_version(judge.workspace.published)
-    verdict = Verdict(True, "significantly better in ndcg@10", {"users": 80})
+    measured = {"champion": 0.1, "challenger": 0.2, "difference": 0.1, "low": 0.05, "high": 0.15, "verdict": "better"}
+    verdict = Verdict(True, "significantly better in ndcg@10", {"users": 80, "ndcg@10": measured})
     monkeypatch.setattr("s2gr.publish.gate.Gate.__call__", lambda *arguments: verdict)
     # The run was killed after it had published, and before it could say so.
     for number in range(2):
         result = judge.run()
         (event,) = result.get_asset_materialization_events()
+        (check,) = result.get_asset_check_evaluations()
+        assert check.passed
+        # The second time it is there already, and nothing is compared.
+        assert check.metadata.get("ndcg@10: difference") == (None if number else dg.MetadataValue.float(0.1))
         version = event.step_materialization_data.materialization.metadata["version"].value
         assert version == current_version(judge.workspace.published) != champion, number
     assert version_names(judge.workspace.published) == [champion, version]
     (alert,) = judge.told()
-    assert (alert.kind, alert.figures) == ("published", {"users": 80})
+    shown = {"users": 80, "ndcg@10": "0.1000 → 0.2000, +0.1000 [+0.0500, +0.1500], better"}
+    assert (alert.kind, alert.figures) == ("published", shown)
     facts = verified(judge.workspace.published / "current").facts
     assert facts["gate"]["told"] == verdict.told
     assert facts["retraining"]["signals"] == [CODES.name]
