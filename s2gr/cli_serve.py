@@ -29,6 +29,8 @@ ExcludeSeen = Annotated[bool, typer.Option("--exclude-seen/--include-seen", help
 Allow = Annotated[Path | None, typer.Option(metavar="FILE", help="Nothing but these items: one id a line.")]
 Deny = Annotated[Path | None, typer.Option(metavar="FILE", help="None of these items: one id a line.")]
 
+Fresh = Annotated[int, typer.Option(min=0, help="The last places, so many, for items that came after training.")]
+
 
 @app.command()
 def recommend(
@@ -38,6 +40,9 @@ def recommend(
     exclude_seen: ExcludeSeen = True,
     allow: Allow = None,
     deny: Deny = None,
+    fresh: Annotated[
+        int, typer.Option(min=0, help="The last places, so many, for items that came after training.")
+    ] = 0,
     as_json: AsJson = False,
     params: ParamsFiles = None,
     workdir: Workdir = Path(),
@@ -51,7 +56,7 @@ def recommend(
 
             workspace = Workspace(workdir)
             _, recommender = _published(workspace, params)
-        wish = recommending.Wish(user, history or (), k, exclude_seen, allow, deny)
+        wish = recommending.Wish(user, history or (), k, exclude_seen, allow, deny, fresh)
         found = recommending.recommend(recommender, workspace.events, wish)
         if as_json:
             typer.echo(recommending.as_json(found))

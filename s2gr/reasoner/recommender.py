@@ -65,6 +65,16 @@ class Walks:
     undirected: npt.NDArray[np.float32]
 
 
+def with_fresh(best: list[Recommended], among: list[Recommended], k: int, fresh: int) -> list[Recommended]:
+    """The ``k`` best, the last ``fresh`` places for the first of ``among`` that are not there yet."""
+    kept = best[: max(k - fresh, 0)]
+    there = {item.item_id for item in kept}
+    added = [item for item in among if item.item_id not in there][: min(fresh, k)]
+    there |= {item.item_id for item in added}
+    kept += [item for item in best[len(kept) :] if item.item_id not in there][: k - len(kept) - len(added)]
+    return kept + added
+
+
 class Recommender:
     """Ranks by the SID beam alone (``beam``), or by beam, interest vector and walks together (``fused``).
 
@@ -233,6 +243,7 @@ class Recommender:
         allow: Iterable[str] | None = None,
         deny: Iterable[str] = (),
         beam: int = BEAM,
+        fresh: int = 0,
     ) -> list[Recommended]:
         """What comes next after a history.
 
@@ -243,6 +254,8 @@ class Recommender:
             allow: nothing but these items, if it is given.
             deny: none of these items.
             beam: width of the beam, at least ``k``.
+            fresh: the last places, so many, are for items that nobody has met in training, which hardly come up by
+                themselves: the best of those (`s2gr assign`), as far as there are any.
 
         Raises: UserError: the history is empty, or holds an item that is not in the catalogue.
         """
@@ -252,7 +265,16 @@ class Recommender:
             raise UserError(f"history: expected ids of items that the model knows, found {found}")
         rows = np.array([[self.row_of[item_id] for item_id in history]])
         exclude = self.hidden(allow, [*deny, *(history if exclude_seen else ())])
-        return self.described(self.rank(rows, np.array([rows.size]), k, beam, [exclude]))[0]
+        lengths = np.array([rows.size])
+        best = self.described(self.rank(rows, lengths, k, beam, [exclude]))[0]
+        if not fresh:
+            return best
+        among = self.described(self.rank(rows, lengths, k, beam, [self.all_but_unmet(exclude)]))[0]
+        return with_fresh(best, among, k, fresh)
+
+    def all_but_unmet(self, exclude: IntArray) -> IntArray:
+        """What to exclude so that of the others those are ranked that nobody has met in training."""
+        return np.union1d(exclude, np.flatnonzero(self.counts.popularity))
 
     def hidden(self, allow: Iterable[str] | None, deny: Iterable[str]) -> IntArray:
         """The rows of the items that are not to come up; ids that nothing has are passed over."""

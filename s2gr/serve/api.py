@@ -19,7 +19,7 @@ from starlette.responses import RedirectResponse, Response
 from s2gr import __version__
 from s2gr.console import log
 from s2gr.params import Serve
-from s2gr.reasoner.recommender import IntArray
+from s2gr.reasoner.recommender import IntArray, Recommended, with_fresh
 from s2gr.serve.batching import Asked, Batcher, Overloaded
 from s2gr.serve.decoders import Decoder
 from s2gr.serve.explained import Explained
@@ -82,12 +82,19 @@ def application(shelf: Shelf, limits: Serve, keys: Sequence[str] = ()) -> FastAP
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _refused)
 
+    async def ranked(served: Served, rows: IntArray, exclude: IntArray, k: int, fresh: int) -> list[Recommended]:
+        best = batcher.rank(Asked(served, rows, exclude, k))
+        if not fresh:
+            return await best
+        unmet = Asked(served, rows, served.recommender.all_but_unmet(exclude), k)
+        return with_fresh(*await asyncio.gather(best, batcher.rank(unmet)), k, fresh)
+
     async def recommend(asked: requests.recommend) -> Response:  # type: ignore[name-defined]
         """What comes next after a history."""
         served = shelf.current
         rows, unknown = _known(served, asked.history)
         exclude = _hidden(served, asked, rows)
-        items = await _in_time(limits, batcher.rank(Asked(served, rows, exclude, asked.k)))
+        items = await _in_time(limits, ranked(served, rows, exclude, asked.k, asked.fresh))
         return _answer({"version": served.version, "unknown": unknown, "items": [vars(item) for item in items]})
 
     async def explain(asked: requests.explain) -> Response:  # type: ignore[name-defined]

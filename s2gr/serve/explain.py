@@ -107,6 +107,10 @@ def counted(items: int) -> str:
     return f"{items:,} item{'' if items == 1 else 's'}" if items else "no item goes on there"
 
 
+def of_choices(codes: int) -> str:
+    return f"{codes:,} choice{'' if codes == 1 else 's'}"
+
+
 @torch.no_grad()
 def explain(
     recommender: Recommender, names: Names, history: IntArray, k: int, exclude: IntArray, beam: int = BEAM

@@ -14,7 +14,7 @@ from rich.tree import Tree
 
 from s2gr.publish.names import Names
 from s2gr.reasoner.recommender import IntArray, Item, Recommender
-from s2gr.serve.explain import Cluster, Explanation, Step, explain, named
+from s2gr.serve.explain import Cluster, Explanation, Step, explain, named, of_choices
 from s2gr.serve.faithfulness import Faithfulness, faithfulness
 from s2gr.serve.recommend import Wish, history_table, item_lists, known_history, shown_sid
 
@@ -92,7 +92,7 @@ def _sources(each: Explanation) -> str:
 
 def _step(step: Step) -> str:
     name = f" ({step.name})" if step.name else ""
-    return f"code {step.code}{name}, {step.probability:.1%} of {step.choices:,} choices"
+    return f"code {step.code}{name}, {step.probability:.1%} of {of_choices(step.choices)}"
 
 
 def _clusters(step: Step) -> Iterator[Text]:

@@ -98,13 +98,15 @@ class Requests:
             "history": (ids(limits.history, 1), Field(description="Item ids, oldest first.")),
             "exclude_seen": (truth, Field(True, description="Leave out the items of the history.")),
         }
+        places = Annotated[int, Field(ge=0, le=limits.k), BeforeValidator(_number)]
+        fresh = (places, Field(0, description="The last places, so many, for items that came after training."))
         strict = ConfigDict(extra="forbid")
 
         def model(name: str, **fields: Any) -> type[BaseModel]:
             return create_model(name, __config__=strict, **fields)
 
         return Requests(
-            model("Recommend", **history, k=number(10, limits.k), **filters),
+            model("Recommend", **history, k=number(10, limits.k), fresh=fresh, **filters),
             model("Explain", **history, k=number(3, min(limits.k, _EXPLAINED)), **filters),
             model(
                 "SimilarTo", item_id=(ItemId, Field(description="Like this one.")), k=number(10, limits.k), **filters

@@ -32,6 +32,8 @@ class Wish:
     # Files of item ids, one a line.
     allow: Path | None = None
     deny: Path | None = None
+    # Places for items that nobody has met in training.
+    fresh: int = 0
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,8 @@ def recommend(recommender: Recommender, events: Path, wish: Wish) -> Recommendat
     Raises: UserError: as :func:`known_history`, or a file that can't be read.
     """
     history, unknown = known_history(recommender, events, wish)
-    found = recommender.recommend(history, wish.k, wish.exclude_seen, *item_lists(recommender, wish))
+    allow, deny = item_lists(recommender, wish)
+    found = recommender.recommend(history, wish.k, wish.exclude_seen, allow, deny, fresh=wish.fresh)
     recent = [recommender.item(recommender.row_of[item_id]) for item_id in history[-SHOWN:]]
     return Recommendations(recommender.version, wish.user, recent, unknown, found)
 

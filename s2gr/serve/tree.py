@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from html import escape
 
-from s2gr.serve.explain import Cluster, Explanation, Step, counted, named
+from s2gr.serve.explain import Cluster, Explanation, Step, counted, named, of_choices
 
 # Widths and heights in pixels.
 _BOX, _CODE, _GAP = 236, 96, 34
 _HIGH, _SPACE = 62, 10
 # Letters that fit into a box.
-_NAME, _TITLE, _CODE_NAME = 27, 32, 16
+_NAME, _TITLE, _CODE_NAME = 27, 32, 14
 
 
 def tree(explanation: Explanation) -> str:
@@ -64,7 +64,7 @@ def _cluster(cluster: Cluster, x: float, y: float) -> str:
 
 
 def _code(step: Step, x: float, y: float) -> str:
-    about = f"code {step.code} of level {step.level}: {step.name}; {step.probability:.1%} of {step.choices} choices"
+    about = f"code {step.code} of level {step.level}: {step.name}; {step.probability:.1%} of {of_choices(step.choices)}"
     middle, name = x + _CODE / 2, escape(_cut(step.name, _CODE_NAME))
     return (
         f'<g class="code"><title>{escape(about)}</title>'
