@@ -10,6 +10,8 @@ export DVC_NO_ANALYTICS := 1
 export DAGSTER_DISABLE_TELEMETRY := 1
 export GX_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := 1
+# Of mkdocs-material, about another project's plans.
+export NO_MKDOCS_2_WARNING := 1
 
 IN_VENV := PATH="$(BIN):$$PATH"
 
@@ -30,10 +32,11 @@ pipeline: install ## run what is out of date, publish the model, show the result
 test: install-dev ## run the tests
 	@$(IN_VENV) pytest
 
-lint: install-dev ## style and types
+lint: install-dev ## style, types, and whether the documentation builds
 	@$(IN_VENV) ruff check
 	@$(IN_VENV) ruff format --check
 	@$(IN_VENV) mypy
+	@$(IN_VENV) mkdocs build --strict --quiet
 
 ui: install ## open Dagster on http://127.0.0.1:3000
 	@mkdir -p .dagster && cp orchestration/dagster.yaml .dagster/dagster.yaml

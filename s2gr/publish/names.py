@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 
-from s2gr.sids.names import name_codes
 from s2gr.sids.semantic_ids import IntArray
 from s2gr.workspace import read_json, write_json
 
@@ -64,6 +63,9 @@ def names_of(codes: IntArray, cluster: IntArray, texts: list[str]) -> Names:
 
 def _named(groups: IntArray, texts: list[str], shorter: Names) -> list[tuple[list[int], str]]:
     """The different rows of ``groups`` ``[items, n]`` and their names."""
+    # Imported here: it takes scikit-learn with it, a second that reading names has not.
+    from s2gr.sids.names import name_codes
+
     rows, group = np.unique(groups, axis=0, return_inverse=True)
     names = name_codes(group.ravel().astype(np.int64), len(rows), texts, _LOOKED_AT)
     told = []

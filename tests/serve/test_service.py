@@ -389,6 +389,11 @@ def test_killed_it_is_up_again_at_once_and_told_to_stop_it_stops(published: Work
     assert again.stop() in (0, -15)
 
 
+def test_it_starts_without_what_only_training_needs() -> None:
+    program = "import sys, s2gr.serve.server; print({'sklearn', 'pandas', 'matplotlib', 'duckdb'} & set(sys.modules))"
+    assert subprocess.check_output([sys.executable, "-c", program], text=True) == "set()\n"
+
+
 def test_an_address_that_is_taken_is_told_in_one_line(service: Service, published: Workspace) -> None:
     port = str(urlsplit(service.address).port)
     command = [S2GR, "serve", "--workdir", str(published.root), "--port", port]
