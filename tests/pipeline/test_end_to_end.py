@@ -46,6 +46,9 @@ query ($run: ID!) { runOrError(runId: $run) { ... on Run {
 RELOAD = "mutation ($location: String!) { reloadRepositoryLocation(repositoryLocationName: $location) { __typename } }"
 RUNS = """
 query ($job: String!) { runsOrError(filter: {pipelineName: $job}) { ... on Runs { results { runId status } } } }"""
+SENSOR = """
+query ($selector: SensorSelector!) { sensorOrError(sensorSelector: $selector) { ... on Sensor { id } } }"""
+STOP = "mutation ($id: String!) { stopSensor(id: $id) { __typename } }"
 STALENESS = "{ assetNodes { assetKey { path } staleStatus staleCauses { reason } } }"
 
 
@@ -180,6 +183,58 @@ def test_a_file_that_lands_is_in_the_log_soon_after_by_one_run_that_trains_nothi
     assert "ERROR" not in failed.values()
 
 
+def test_in_a_browser_an_asset_is_materialised_and_a_planted_drift_makes_its_check_fail(
+    pipeline_copy: Any, webserver: str
+) -> None:
+    chromium = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
+    if chromium is None:
+        pytest.skip("there is no Chromium here")
+    sync_api = pytest.importorskip("playwright.sync_api")
+    # It would take the files itself.
+    selector = {
+        "sensorName": "landing",
+        "repositoryName": "__repository__",
+        "repositoryLocationName": _location(webserver),
+    }
+    sensor = _query(webserver, SENSOR, selector=selector)["sensorOrError"]["id"]
+    assert _query(webserver, STOP, id=sensor)["stopSensor"]["__typename"] == "StopSensorMutationResult"
+    _land_new_items(Workspace(pipeline_copy.root))
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1300, "height": 900})
+        page.set_default_timeout(180_000)
+        asset = webserver.replace("/graphql", "/assets/events")
+        page.goto(asset, wait_until="domcontentloaded")
+        page.get_by_text("Raw logs → one audited, totally ordered event log").first.wait_for()
+        shown = page.inner_text("body")
+        assert all(told in shown for told in ("Group\ndata", "recommendations", "DuckDB", "ingest", "landing"))
+        page.locator("button", has_text="Materialize").first.click()
+        page.get_by_text("Launched run").first.wait_for()
+        _wait_for_runs(webserver, "__ASSET_JOB", 1)
+        page.goto(f"{asset}?view=checks", wait_until="domcontentloaded")
+        page.get_by_text("events_without_sid", exact=True).first.click()
+        page.get_by_text("share of events on items without a semantic ID at most").first.wait_for()
+        page.get_by_text("Failed", exact=True).first.wait_for()
+        page.get_by_text("events_items_known", exact=True).first.click()
+        page.get_by_text("Succeeded", exact=True).first.wait_for()
+        browser.close()
+
+
+def _land_new_items(workspace: Workspace) -> None:
+    """Everybody's newest events are on items that the model has never seen."""
+    log = pq.read_table(workspace.events)
+    newest = int(max(log["timestamp"].to_pylist()).timestamp()) + 3600
+    landing, items = workspace.root / "data/landing", [f"new{item}" for item in range(20)]
+    rows = [f"{item},A new thing {item},new things\n" for item in items]
+    (landing / "new_items.csv").write_text("item_id,title,text\n" + "".join(rows), encoding="utf-8")
+    rows = [
+        f"{user},{items[(step + 3 * number) % len(items)]},{newest + 60 * number + step}\n"
+        for number, user in enumerate(sorted(set(log["user_id"].to_pylist())))
+        for step in range(6)
+    ]
+    (landing / "drift.csv").write_text("user_id,item_id,timestamp\n" + "".join(rows), encoding="utf-8")
+
+
 @pytest.fixture(scope="module")
 def webserver(pipeline_copy: Any) -> Iterator[str]:
     """`dg dev` with its web server and daemon, as `make ui` starts it, on a free port."""
@@ -249,7 +304,7 @@ def _location(url: str) -> str:
 
 def _wait_for_runs(url: str, job: str, number: int) -> list[str]:
     """The ids of the job's runs, once there are ``number`` of them and all succeeded."""
-    deadline = time.monotonic() + 180
+    deadline = time.monotonic() + 420
     while True:
         runs = _query(url, RUNS, job=job)["runsOrError"]["results"]
         if len(runs) >= number and all(run["status"] == "SUCCESS" for run in runs):
