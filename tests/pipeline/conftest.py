@@ -95,6 +95,14 @@ class PipelineCopy:
             params[section] |= values
         path.write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
 
+    def reset(self) -> None:
+        """As after the first `dvc repro`, whatever was changed and has landed since: DVC kept what it made then."""
+        shutil.copy(ROOT / "params.yaml", self.root / "params.yaml")
+        self.change(SMALL)
+        for path in (self.root / "data/landing").glob("*.csv"):
+            path.unlink()
+        self.dvc("repro")
+
 
 @pytest.fixture(scope="session")
 def pipeline_copy(tmp_path_factory: pytest.TempPathFactory) -> PipelineCopy:

@@ -98,7 +98,7 @@ def test_after_the_clock_went_back_the_newest_version_is_the_one_served_and_aler
 
 
 def test_a_source_edited_while_a_model_trains_is_refused_and_the_old_model_comes_back(pipeline_copy: Any) -> None:
-    pipeline_copy.dvc("repro")
+    pipeline_copy.reset()
     root: Path = pipeline_copy.root
     before, lock = _bytes(root / "models/reasoner"), (root / "dvc.lock").read_bytes()
     source, params = root / "s2gr/reasoner/model.py", root / "params.yaml"

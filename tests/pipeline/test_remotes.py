@@ -44,7 +44,7 @@ CREDENTIALS = {
 def test_a_colleague_with_the_lock_file_and_the_remote_has_the_same_model_without_training(
     kind: str, pipeline_copy: Any, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    pipeline_copy.dvc("repro")
+    pipeline_copy.reset()
     theirs = _checkout_of(pipeline_copy, tmp_path)
     if kind == "s3":
         url = request.getfixturevalue("s3")
@@ -73,7 +73,7 @@ def test_a_colleague_with_the_lock_file_and_the_remote_has_the_same_model_withou
 
 
 def test_without_the_raw_logs_only_what_reads_them_is_out_of_date(pipeline_copy: Any, tmp_path: Path) -> None:
-    pipeline_copy.dvc("repro")
+    pipeline_copy.reset()
     theirs = _checkout_of(pipeline_copy, tmp_path)
     shutil.rmtree(theirs.root / "data/landing")
     shutil.copytree(pipeline_copy.root / ".dvc/cache", theirs.root / ".dvc/cache")
