@@ -10,8 +10,9 @@ from http import HTTPStatus
 from typing import Any
 
 import numpy as np
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Security
 from fastapi.exceptions import RequestValidationError
+from fastapi.security import APIKeyHeader
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
@@ -140,6 +141,8 @@ def application(shelf: Shelf, limits: Serve, keys: Sequence[str] = ()) -> FastAP
         return problem(HTTPStatus.SERVICE_UNAVAILABLE, "too many requests wait, or this one took too long: try again")
 
     app.add_exception_handler(Overloaded, busy)
+    # For the documentation's page; the gate is what asks for it.
+    locks = [Security(APIKeyHeader(name="X-API-Key", auto_error=False))] if keys else []
     examples = _examples(shelf.current)
     for path, function, model in (
         ("/recommend", recommend, Recommendations),
@@ -147,12 +150,12 @@ def application(shelf: Shelf, limits: Serve, keys: Sequence[str] = ()) -> FastAP
         ("/similar", similar_to, SimilarItems),
     ):
         more = {"requestBody": {"content": {"application/json": {"example": examples[path]}}}}
-        app.post(path, response_model=model, responses=_PROBLEMS, openapi_extra=more)(function)
+        app.post(path, response_model=model, responses=_PROBLEMS, openapi_extra=more, dependencies=locks)(function)
     open_problems: dict[int | str, dict[str, Any]] = {401: _PROBLEMS[401]}
     app.get("/", include_in_schema=False)(lambda: RedirectResponse("docs"))
     app.get("/health", response_model=Health)(health)
-    app.get("/version", response_model=Version, responses=open_problems)(version)
-    app.get("/metrics", response_class=_Text, responses=open_problems)(metrics)
+    app.get("/version", response_model=Version, responses=open_problems, dependencies=locks)(version)
+    app.get("/metrics", response_class=_Text, responses=open_problems, dependencies=locks)(metrics)
     return app
 
 

@@ -260,6 +260,7 @@ def test_a_key_is_asked_for_where_there_is_one(published: Workspace) -> None:
         assert service.http.post("/recommend", json=asked).status_code == 401
         assert service.http.get("/metrics").status_code == 401
         assert service.http.get("/docs").status_code == 200
+        assert service.http.get("/openapi.json").json()["paths"]["/recommend"]["post"]["security"]
         for headers in ({"X-API-Key": "wrong"}, {"Authorization": "Bearer firs"}, {"X-API-Key": "schlüssel".encode()}):
             assert service.http.post("/recommend", json=asked, headers=headers).status_code == 401
         for headers in ({"X-API-Key": "first"}, {"Authorization": "Bearer second"}):
