@@ -13,10 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from orchestration import replay
+from orchestration.replay_project import ReplayProject
 from s2gr.alerts import outbox
 from s2gr.errors import UserError
 from s2gr.manifest import verified
-from s2gr.params import Source
+from s2gr.params import Source, load_params
+from s2gr.publish.publishing import publish
+from s2gr.stage import STAGES, execute
 from s2gr.workspace import Workspace
 
 USERS, ITEMS, NICHE, DAYS = 50, 50, 10, 28
@@ -98,11 +101,24 @@ def test_a_folder_that_holds_something_is_left_alone(source: Source, tmp_path: P
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
+def made_here(project: ReplayProject, *command: str) -> None:
+    """The first model, by this process in the place of twenty; the challenger is made by DVC."""
+    params = load_params([project.root / "params.yaml"])
+    source = params.source.model_copy(update={"path": project.root / params.source.path})
+    params = params.model_copy(update={"source": source})
+    if command[0] == "dvc":
+        for stage in STAGES:
+            execute(stage, params, project.workspace)
+    else:
+        publish(project.workspace, params)
+
+
 def test_a_planted_drift_is_noticed_and_one_challenger_is_made_and_judged(
     source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(replay, "SMALL", TINY)
     monkeypatch.setattr(replay, "HYPED", NICHE)
+    monkeypatch.setattr(ReplayProject, "command", made_here)
     folder = tmp_path / "replay"
     assert replay.replay(folder, source, 1, 1) == 0
     (week,) = json.loads((folder / "replay.json").read_text())["weeks"]
