@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from typing import Any
 import yaml
 
 from s2gr.code_behind import PACKAGES
+from s2gr.workspace import alive
 
 # As in .dvcignore.
 _NO_SOURCE = {".pyc", ".pyo", ".pyd"}
@@ -115,7 +115,7 @@ class Project:
             locks = json.loads((self.root / ".dvc/tmp/rwlock").read_text(encoding="utf-8") or "{}")
         except (OSError, json.JSONDecodeError):
             return False
-        return any(_lives(lock["write"]["pid"]) for lock in locks.values() if lock.get("write"))
+        return any(alive(lock["write"]["pid"]) for lock in locks.values() if lock.get("write"))
 
     def _stage(self, name: str, entry: Mapping[str, Any]) -> Stage:
         variables = _load(self.root / "params.yaml")
@@ -137,16 +137,6 @@ class Project:
             kinds=tuple(meta.get("kinds", ())),
             owners=tuple(meta.get("owners", ())),
         )
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 # The one that this package belongs to.
