@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
-import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,17 +18,18 @@ import pyarrow.parquet as pq
 from dagster import RunsFilter
 from dagster._core.scheduler.instigation import TickStatus
 
+from orchestration.dagster_process import dagster_dev
 from orchestration.defs.sensors import UNFINISHED
 from s2gr.alerts import VARIABLE, outbox
 from s2gr.console import log
 from s2gr.errors import UserError
 from s2gr.publish.versions import current_version
-from s2gr.workspace import Workspace
+from s2gr.workspace import Workspace, read_json
 
 # Sensors that must have had nothing to do before a week counts as over.
 SENSORS = ("landing", "drift", "alerts")
-# Seconds: between two looks, until Dagster answers, and until a week is given up.
-_PAUSE, _START, _PATIENCE = 1.0, 300.0, 3600.0
+# Seconds: between two looks, and until a week is given up.
+_PAUSE, _PATIENCE = 1.0, 3600.0
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,6 @@ class ReplayProject:
             "GX_ANALYTICS_ENABLED": "false",
             "DO_NOT_TRACK": "1",
             VARIABLE: "",
-            "S2GR_LANDING_INTERVAL": "2",
             "S2GR_SENSOR_INTERVAL": "2",
         }
 
@@ -103,32 +100,9 @@ class ReplayProject:
         quiet = "DAGSTER_DISABLE_TELEMETRY=1"
         return f"{quiet} DAGSTER_HOME=$PWD/.dagster PYTHONPATH=$PWD dg dev --host 127.0.0.1 --port 3000"
 
-    @contextmanager
-    def dagster(self) -> Iterator[str]:
-        """`dg dev`, as `make ui` starts it, on a free port, until the block ends; its address."""
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        url = f"http://127.0.0.1:{port}"
-        transcript = self.root / ".dagster/dev.log"
-        with transcript.open("w", encoding="utf-8") as output:
-            process = subprocess.Popen(
-                ["dg", "dev", "--host", "127.0.0.1", "--port", str(port)],
-                cwd=self.root,
-                env=self.environment,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        try:
-            self._await(url, process, transcript)
-            yield url
-        finally:
-            os.killpg(process.pid, signal.SIGINT)
-            try:
-                process.wait(timeout=60)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
+    def dagster(self) -> AbstractContextManager[str]:
+        """Dagster in this copy until the block ends; its address."""
+        return dagster_dev(self.root, self.environment)
 
     def observe(self, files: Sequence[str]) -> Observed:
         """Wait until the landed ``files`` are dealt with and nothing is left to do, and say what came of it.
@@ -176,10 +150,8 @@ class ReplayProject:
 
     def _worst(self) -> str:
         """Of the newest window, the signal nearest to its threshold."""
-        import json
-
         newest = max((self.root / "reports/drift").glob("*/drift.json"), key=lambda path: path.stat().st_mtime)
-        told: Mapping[str, Mapping[str, Any]] = json.loads(newest.read_text(encoding="utf-8"))
+        told: Mapping[str, Mapping[str, Any]] = read_json(newest)
         near = [
             (float(check[name]) / max(float(check[f"{name}_threshold"]), 1e-9), name, check)
             for check in told.values()
@@ -205,15 +177,3 @@ class ReplayProject:
                 done = [tick.timestamp for tick in ticks if tick.status is not TickStatus.STARTED]
                 found[state.instigator_name] = max(done, default=0.0)
         return found
-
-    def _await(self, url: str, process: subprocess.Popen[bytes], transcript: Path) -> None:
-        deadline = time.monotonic() + _START
-        while True:
-            try:
-                with urllib.request.urlopen(f"{url}/server_info", timeout=5):
-                    return
-            except OSError:
-                if process.poll() is not None or time.monotonic() > deadline:
-                    said = transcript.read_text(encoding="utf-8", errors="replace")[-2000:]
-                    raise UserError(f"Dagster did not start in {self.root}:\n{said}") from None
-            time.sleep(0.5)

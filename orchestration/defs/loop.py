@@ -1,6 +1,5 @@
 """What closes the loop: drift starts a retraining, alerts go out, and what died is noticed."""
 
-import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,7 +11,7 @@ from dagster._core.storage.asset_check_execution_record import AssetCheckExecuti
 from data_checks.drift import CHECKS
 from orchestration import notices
 from orchestration.defs.retraining import PUBLISHED, SIGNALS, bundle_metadata
-from orchestration.defs.sensors import IN_PROGRESS, UNFINISHED
+from orchestration.defs.sensors import IN_PROGRESS, INTERVAL, UNFINISHED
 from orchestration.dvc_project import PROJECT
 from orchestration.lost_runs import is_lost
 from s2gr.alerts import deliver
@@ -20,7 +19,6 @@ from s2gr.params import load_params
 from s2gr.publish.versions import current_version
 from s2gr.workspace import Workspace
 
-INTERVAL = int(os.environ.get("S2GR_SENSOR_INTERVAL", "30"))
 _DECIDED = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
 _RUNNING = dg.DefaultSensorStatus.RUNNING
 

@@ -13,6 +13,8 @@ from s2gr.errors import UserError
 from s2gr.params import load_params
 from s2gr.workspace import Workspace
 
+# Seconds between two looks of a sensor that is not cheap.
+INTERVAL = int(os.environ.get("S2GR_SENSOR_INTERVAL", "30"))
 IN_PROGRESS = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.STARTING,
@@ -55,7 +57,7 @@ def dvc_lock(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipRe
 @dg.sensor(
     name="landing",
     job=ingest,
-    minimum_interval_seconds=int(os.environ.get("S2GR_LANDING_INTERVAL", "30")),
+    minimum_interval_seconds=INTERVAL,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Looks for files that landed in source.path and are not in the log; takes them when they stood still "
     "between two looks, and launches the job `ingest` once for each new content of the folder.",

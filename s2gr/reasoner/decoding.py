@@ -125,6 +125,11 @@ class Beam:
     scores: Tensor  # float32 [B, beam]: log-probabilities, −∞ where there are fewer
 
 
+def no_beam(users: int, device: torch.device) -> Beam:
+    """A beam that found nothing."""
+    return Beam(torch.full((users, 1), -1, device=device), torch.full((users, 1), -torch.inf, device=device))
+
+
 class Hypotheses:
     """The decoder's state for ``Q`` prefixes of each user, at most ``width``."""
 

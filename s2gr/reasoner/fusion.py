@@ -46,6 +46,11 @@ class Fusion:
     # and predict with the same embeddings rank the last items high, even if nobody ever takes an item twice.
     repeats: float = 1.0
 
+    @property
+    def reads_beam(self) -> bool:
+        """Whether the SID beam has a weight."""
+        return bool(self.everything.sid or self.unseen.sid)
+
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 

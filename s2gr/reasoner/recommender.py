@@ -17,7 +17,7 @@ from torch import Tensor
 from s2gr.errors import UserError
 from s2gr.manifest import verified
 from s2gr.params import Params, Reasoner, Runtime
-from s2gr.reasoner.decoding import Beam, Constraint, beam_searches
+from s2gr.reasoner.decoding import Beam, Constraint, beam_searches, no_beam
 from s2gr.reasoner.fusion import Evidence, Fusion, as_distribution, beam_probabilities
 from s2gr.reasoner.model import S2GR, Catalogue, Memory
 from s2gr.reasoner.top import top_items
@@ -143,12 +143,18 @@ class Recommender:
 
         Args:
             memory, walks: :meth:`encode` and :meth:`walk_scores` of these histories, where they are at hand.
-            only: the one ranking that is wanted beside ``beam``, which costs nothing.
+            only: the one ranking that is wanted: what it does not need is left out.
         """
         memory = memory or self.encode(histories, lengths)
         masks = [None if exclude is None else self.excluded(exclude) for exclude in filters]
-        beams = beam_searches(self.model, memory, self.constraint, max(beam, k), masks)
-        found = [{"beam": Ranking(best.items[:, :k].cpu().numpy(), best.scores[:, :k].cpu().numpy())} for best in beams]
+        if only == "fused" and not self.fusion.reads_beam:
+            beams = [no_beam(len(lengths), self.device)] * len(filters)
+        else:
+            beams = beam_searches(self.model, memory, self.constraint, max(beam, k), masks)
+        found: list[dict[str, Ranking]] = [{} for _ in filters]
+        if only != "fused":
+            for rankings, best in zip(found, beams, strict=True):
+                rankings["beam"] = Ranking(best.items[:, :k].cpu().numpy(), best.scores[:, :k].cpu().numpy())
         if self.model.params.ranking == "fused":
             # Only what the beam says depends on the filter.
             evidence = self.evidence(memory, beams[0], histories, lengths, walks)

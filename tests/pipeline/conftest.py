@@ -69,7 +69,7 @@ class PipelineCopy:
             "DVC_NO_ANALYTICS": "1",
             "DAGSTER_DISABLE_TELEMETRY": "1",
             "DAGSTER_HOME": str(root / ".dagster"),
-            "S2GR_LANDING_INTERVAL": "2",
+            "S2GR_SENSOR_INTERVAL": "2",
         }
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:

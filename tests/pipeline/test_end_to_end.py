@@ -6,12 +6,8 @@ The tests share one project and follow each other: the first runs everything, th
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import signal
-import socket
-import subprocess
 import sys
 import time
 import urllib.request
@@ -22,6 +18,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from orchestration.dagster_process import dagster_dev
 from orchestration.dvc_project import Project
 from s2gr.stage import STAGES
 from s2gr.workspace import Workspace
@@ -237,41 +234,9 @@ def _land_new_items(workspace: Workspace) -> None:
 
 @pytest.fixture(scope="module")
 def webserver(pipeline_copy: Any) -> Iterator[str]:
-    """`dg dev` with its web server and daemon, as `make ui` starts it, on a free port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    log = pipeline_copy.root / ".dagster/dev.log"
-    with log.open("w", encoding="utf-8") as output:
-        process = subprocess.Popen(
-            ["dg", "dev", "--host", "127.0.0.1", "--port", str(port)],
-            cwd=pipeline_copy.root,
-            env=pipeline_copy.environment,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    url = f"http://127.0.0.1:{port}/graphql"
-    try:
-        deadline = time.monotonic() + 120
-        while not _answers(url):
-            assert process.poll() is None, log.read_text(encoding="utf-8")
-            assert time.monotonic() < deadline, log.read_text(encoding="utf-8")
-            time.sleep(0.5)
-        yield url
-    finally:
-        os.killpg(process.pid, signal.SIGINT)
-        try:
-            process.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-
-
-def _answers(url: str) -> bool:
-    try:
-        return bool(_query(url, "{ repositoriesOrError { ... on RepositoryConnection { nodes { name } } } }"))
-    except OSError:
-        return False
+    """Where Dagster answers GraphQL."""
+    with dagster_dev(pipeline_copy.root, pipeline_copy.environment) as address:
+        yield f"{address}/graphql"
 
 
 def _query(url: str, query: str, **variables: Any) -> dict[str, Any]:

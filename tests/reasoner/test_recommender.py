@@ -53,6 +53,20 @@ def test_fused_ranking_sorts_the_weighted_sum_of_the_sources(recommender: Recomm
     np.testing.assert_allclose(expected.sum(1), 1, rtol=1e-4)
 
 
+def test_a_beam_without_a_weight_is_not_searched_for(recommender: Recommender, monkeypatch: pytest.MonkeyPatch) -> None:
+    recommender.fusion = Fusion(Weights(0.0, 0.6, 0.4, 0.0), Weights(0.0, 0.3, 0.3, 0.4), 0.5)
+    filters = [np.array([2, 7]), np.array([]), np.unique(HISTORIES[2, :1])]
+    expected = recommender.rankings(HISTORIES, LENGTHS, 8, 20, filters)["fused"]
+
+    def searched(*_: object) -> None:
+        pytest.fail("searched for a beam")
+
+    monkeypatch.setattr("s2gr.reasoner.recommender.beam_searches", searched)
+    found = recommender.rank(HISTORIES, LENGTHS, 8, 20, filters)
+    assert np.array_equal(found.items, expected.items)
+    assert np.array_equal(found.scores, expected.scores)
+
+
 def test_only_the_most_recent_items_are_read(recommender: Recommender) -> None:
     whole = recommender.encode(HISTORIES[1:2], LENGTHS[1:2])
     recent = recommender.encode(HISTORIES[1:2, -6:], np.array([6]))
