@@ -13,6 +13,7 @@ from rich.text import Text
 from s2gr.code_tables import code_tables
 from s2gr.errors import UserError
 from s2gr.evaluation.labels import SYSTEMS
+from s2gr.publish.versions import current_version
 from s2gr.stage import STAGES
 from s2gr.workspace import Workspace, read_json, read_table
 
@@ -130,6 +131,11 @@ def _next_steps(workspace: Workspace) -> Iterator[Text]:
     if (workspace.root / "dvc.yaml").exists():
         steps["source .venv/bin/activate"] = "once in each shell, for the commands below"
     steps |= {f"s2gr recommend --user {shlex.quote(user)} -k 10{where}": "recommendations for one user"}
+    if current_version(workspace.published):
+        steps |= {
+            f"s2gr explain --user {shlex.quote(user)} --html out.html{where}": "why these: a page with the thoughts",
+            f"s2gr serve{where}": "the same over HTTP, http://127.0.0.1:8000",
+        }
     if (workspace.root / "dvc.yaml").exists():
         steps |= {
             "make ui": "the pipeline in Dagster, http://127.0.0.1:3000",

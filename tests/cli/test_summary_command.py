@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from s2gr import __version__
 from s2gr.cli import app
+from s2gr.publish.versions import switch
 from s2gr.workspace import Workspace, read_json, write_json
 
 
@@ -43,6 +44,15 @@ def test_summary_shows_rankings_sids_times_and_next_steps(evaluated: Workspace) 
 def test_summary_in_a_dvc_project_names_its_commands(evaluated: Workspace) -> None:
     (evaluated.root / "dvc.yaml").write_text("stages: {}")
     assert "dvc plots show" in summary(evaluated)
+
+
+def test_summary_names_what_can_be_done_with_a_published_model(evaluated: Workspace) -> None:
+    assert "s2gr serve" not in summary(evaluated)
+    evaluated.published.mkdir(parents=True)
+    switch(evaluated.published, "20261125T011512Z-75c51774")
+    shown = summary(evaluated)
+    assert "s2gr serve --workdir" in shown
+    assert "s2gr explain --user 196 --html out.html --workdir" in shown
 
 
 def test_summary_does_without_sid_report_and_timings(evaluated: Workspace) -> None:
