@@ -288,7 +288,9 @@ def replace_block(path: Path, label: str, text: str) -> None:
 
 def _spread(values: Values) -> str:
     told = f"{values.mean():.4f}".removeprefix("0")
-    return told + (f" ± {stdev(values):.4f}".replace("0.", ".", 1) if len(values) > 1 and values.std() else "")
+    deviation = stdev(values) if len(values) > 1 else 0.0
+    # The baselines are the same for every seed, but for rounding.
+    return told + (f" ± {deviation:.4f}".replace("0.", ".", 1) if deviation >= 0.00005 else "")
 
 
 def _gain(found: Comparison) -> str:

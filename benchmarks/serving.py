@@ -3,8 +3,8 @@
 `python -m benchmarks.serving` makes a model of Beauty's shape (12,101 items, recipes/amazon.yaml's network, untrained:
 speed hardly depends on the weights), publishes it, starts the service as a process of its own, and asks from this one.
 So the two cores bear the service and its callers. It does so twice: every source of the ranking has a weight, beam 20
-among them; and the beam has none, as validation has chosen for the default on both data sets of docs/results.md, and
-is not searched for. `--workdir W` serves what is published there instead. *Closed*: so many callers, each of whom
+among them; and the beam has none, as validation chooses where it adds nothing (docs/results.md), and is not searched
+for. `--workdir W` serves what is published there instead. *Closed*: so many callers, each of whom
 asks again when answered. *Half of saturation*: requests come by chance at half of the best closed rate, and latency
 counts from when each was due.
 """
