@@ -41,7 +41,7 @@ Integers = npt.NDArray[np.int64]
 HISTORY, BATCH = 20, 512
 # Users whose validation target decides.
 VALIDATION = 4000
-# Weights of SASRec's softmax in the mixture, the rest is the walk's; factors for items in the history.
+# Weights of SASRec's softmax in the mixture, the rest is the walk's.
 MIX = tuple(step / 10 for step in range(1, 10))
 WALKS = [
     WalkWeights(decay, items, second)

@@ -13,7 +13,7 @@ from s2gr.errors import UserError
 from s2gr.params import load_params
 from s2gr.workspace import Workspace
 
-# Seconds between two looks of a sensor that is not cheap.
+# Seconds between two looks of a sensor.
 INTERVAL = int(os.environ.get("S2GR_SENSOR_INTERVAL", "30"))
 IN_PROGRESS = [
     dg.DagsterRunStatus.QUEUED,
