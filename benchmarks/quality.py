@@ -3,8 +3,10 @@
 `python -m benchmarks.quality --recipe recipes/amazon.yaml --data FOLDER --seeds 3` runs the pipeline once for every
 system and seed, each in a folder of its own below --workdir, compares them over the same users (paired bootstrap),
 prints the tables and writes them into docs/results.md, between two marks that bear the name of the data. What is
-finished is not run again: an interrupted run goes on where it stopped, and more seeds add to those that are there.
-`--quick` is one seed of two epochs: a rehearsal, whose figures mean nothing.
+finished is not run again: an interrupted run goes on where it stopped, and more seeds add to those that are there. A
+finished run leaves one small file below --records (`quality_records.py`), which is enough for the tables: with the
+same parameters it is not run again on another machine either; delete the file to have it run. `--quick` is one seed of
+two epochs: a rehearsal, whose figures mean nothing and are not kept.
 """
 
 from __future__ import annotations
@@ -19,8 +21,8 @@ import typer
 from rich.console import Console
 from rich.markdown import Markdown
 
-from benchmarks import quality_tables, sasrec
-from benchmarks.report import write_rows
+from benchmarks import quality_records, quality_tables, sasrec
+from benchmarks.report import commit, write_rows
 from s2gr.console import log, set_up_logging
 from s2gr.params import Params, load_params
 from s2gr.pipeline import run_all
@@ -28,6 +30,7 @@ from s2gr.workspace import Workspace
 
 _ROOT = Path(__file__).parent.parent
 RESULTS = _ROOT / "docs/results.md"
+RECORDS = _ROOT / "benchmarks/records"
 QUICK = ("reasoner.epochs=2",)
 
 
@@ -75,12 +78,24 @@ class Run:
     variant: str
     params: Params
     folder: Path
+    record: Path
+    commit: str
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether it has run with these parameters, here or elsewhere."""
+        return self.record.exists() and (
+            quality_records.read(self.record).params == quality_records.comparable(self.params)
+        )
 
 
 def execute(task: Run) -> None:
-    """Run what is not up to date."""
+    """Run what is not up to date, and record it."""
     set_up_logging()
     log.info("%s, seed %d %s", SYSTEMS[task.system].title, task.seed, task.variant)
+    if task.is_recorded:
+        log.info("%s: recorded", task.record)
+        return
     workspace = Workspace(task.folder)
     task.folder.mkdir(parents=True, exist_ok=True)
     if task.system == "sasrec":
@@ -89,13 +104,21 @@ def execute(task: Run) -> None:
         sasrec.run(task.params, workspace, settings)
     else:
         run_all(task.params, workspace, "evaluation")
+    told = (task.system, task.seed, task.variant, task.params, task.commit)
+    quality_records.write(quality_records.collect(*told, workspace), task.record)
 
 
 def tasks(
-    recipe: Path | None, more: Sequence[str], seeds: int, names: Sequence[str], variants: Sequence[str], workdir: Path
+    recipe: Path | None,
+    more: Sequence[str],
+    seeds: int,
+    names: Sequence[str],
+    variants: Sequence[str],
+    workdir: Path,
+    records: Path,
 ) -> list[Run]:
     """Seed by seed, so that a run that is cut short has compared everything once; the variants come last."""
-    found = []
+    found, now = [], commit()
     for variant in ("", *variants):
         for seed in range(seeds):
             for name in names:
@@ -103,8 +126,9 @@ def tasks(
                     continue
                 settings = [*more, f"runtime.seed={seed}", *VARIANTS[variant]]
                 params = SYSTEMS[name].params(recipe, settings)
-                folder = workdir / "-".join(part.replace(" ", "_") for part in (name, variant, str(seed)) if part)
-                found.append(Run(name, seed, variant, params, folder))
+                called = "-".join(part.replace(" ", "_") for part in (name, variant, str(seed)) if part)
+                record = records / f"{called}.parquet"
+                found.append(Run(name, seed, variant, params, workdir / called, record, now))
     return found
 
 
@@ -119,6 +143,7 @@ def main(
     jobs: Annotated[int, typer.Option(min=1, help="Runs at a time, each on one thread.")] = 2,
     quick: Annotated[bool, typer.Option("--quick", help="One seed of two epochs.")] = False,
     name: Annotated[str | None, typer.Option(help="Of the data, in the results; default: its folder's.")] = None,
+    records: Annotated[Path | None, typer.Option(help="Where finished runs are recorded.")] = None,
     results: Annotated[Path | None, typer.Option(help="Markdown file that takes the tables.")] = RESULTS,
     json: Annotated[Path | None, typer.Option("--json", help="Write the rows there.")] = None,
 ) -> None:
@@ -131,11 +156,12 @@ def main(
     more = ["runtime.threads=1", *(settings or ()), *(QUICK if quick else ())]
     if data is not None:
         more.append(f"source.path={data.absolute()}")
-    todo = tasks(recipe, more, 1 if quick else seeds, names, wanted, workdir)
+    label = name or (data.name if data is not None else load_params([recipe] if recipe else []).source.kind)
+    kept = workdir if quick else records or RECORDS / label
+    todo = tasks(recipe, more, 1 if quick else seeds, names, wanted, workdir, kept)
     with ProcessPoolExecutor(jobs, max_tasks_per_child=1) as pool:
         list(pool.map(execute, todo))
-    found = [quality_tables.read(task.system, task.seed, task.variant, task.folder) for task in todo]
-    label = name or (data.name if data is not None else todo[0].params.source.kind)
+    found = [quality_records.read(task.record) for task in todo]
     text = quality_tables.markdown(label, titles(), trials(), found)
     Console().print(Markdown(text))
     if results is not None and not quick:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -12,27 +11,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.report import commit, machine
+from benchmarks.quality_records import Record
 from s2gr.evaluation.interventions import INTERVENTIONS
-from s2gr.evaluation.metrics import NOT_RANKED, gains, hits
+from s2gr.evaluation.metrics import Ranks, gains, hits
 from s2gr.evaluation.ranking import FILTERS
 from s2gr.evaluation.significance import Comparison, compare, relative_gain
-from s2gr.workspace import Workspace, read_json, read_table
 
 METRICS = ("R@5", "N@5", "R@10", "N@10")
 _FILTER_TITLES = {"": "Whole catalogue", "_seen_filtered": "Without items already seen"}
 _RESAMPLES = 1000
 
-# What a run ranks beside its own system: its column in ranks.parquet → row of the tables.
-_OWN = {"s2gr"}
-_BESIDE: dict[str, dict[str, str]] = {
-    "full": {
-        "s2gr_interest": "full_interest",
-        "s2gr_beam": "full_beam",
-        **{name: name for name in ("popularity", "item_knn", "walk", "walk_undirected")},
-    },
-    "sasrec": {name: name for name in ("sasrec", "sasrec_walk", "walk_tuned", "walk_undirected_tuned")},
-}
 _BESIDE_TITLES = {
     "popularity": "popularity",
     "item_knn": "item-kNN",
@@ -81,72 +69,40 @@ Values = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Result:
-    """One row of the tables, of one run: each user's metrics under each filter."""
+    """One row of the tables, of one run."""
 
     row: str
-    seed: int
-    variant: str
-    users: int
+    record: Record
     # Filter → float64 [users, metrics], in the order of the user ids.
     values: Mapping[str, Values]
-    # Of the run's own system: parameters, CPU minutes, MFLOP per user. None for what it ranks beside that.
-    budget: Mapping[str, float] | None = None
-    interventions: Mapping[str, Any] | None = None
-    fusion: Mapping[str, Any] | None = None
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the row is the run's own system, not what it ranks beside that."""
+        return self.row == self.record.system
 
 
-def read(system: str, seed: int, variant: str, folder: Path) -> list[Result]:
-    """What a finished run has ranked."""
-    workspace = Workspace(folder)
-    table = read_table(workspace.ranks)
-    columns = {**dict.fromkeys(_OWN, system), **_BESIDE.get(system, {})}
-    found = []
-    for column, row in columns.items():
-        if column not in table.column_names:
-            continue
-        values = {
-            suffix: _metrics(table[column + suffix].fill_null(NOT_RANKED_32).to_numpy().astype(np.int64))
-            for suffix in FILTERS
-        }
-        told: dict[str, Any] = {}
-        if row == system:
-            told["budget"] = _budget(workspace)
-            if system != "sasrec":
-                evaluation = read_json(workspace.report("evaluation"))
-                told |= {key: evaluation[key] for key in ("interventions", "fusion")}
-        found.append(Result(row, seed, variant, len(table), values, **told))
-    return found
+def results(record: Record) -> list[Result]:
+    """A row for all that the run has ranked."""
+    return [
+        Result(row, record, {suffix: _metrics(ranks) for suffix, ranks in filtered.items()})
+        for row, filtered in record.ranks.items()
+    ]
 
 
-# Beyond every list.
-NOT_RANKED_32 = np.iinfo(np.int32).max
-
-
-def _metrics(ranks: npt.NDArray[np.int64]) -> Values:
-    ranks = np.where(ranks == NOT_RANKED_32, NOT_RANKED, ranks)
+def _metrics(ranks: Ranks) -> Values:
     return np.stack([hits(ranks, 5), gains(ranks, 5), hits(ranks, 10), gains(ranks, 10)], axis=1)
-
-
-def _budget(workspace: Workspace) -> dict[str, float]:
-    if workspace.report("sasrec").exists():
-        told = read_json(workspace.report("sasrec"))
-        return {"parameters": told["parameters"], "minutes": told["cpu_seconds"] / 60}
-    timings, budget = read_json(workspace.state / "timings.json"), read_json(workspace.report("evaluation"))["budget"]
-    return {
-        "parameters": budget["parameters"],
-        "minutes": sum(timings[stage]["cpu_seconds"] for stage in ("codebook", "reasoner")) / 60,
-        "mflops": budget["inference_mflops_per_user"],
-    }
 
 
 class Table:
     """All results, by row and variant; the users of a variant are the same in every run."""
 
-    def __init__(self, titles: Mapping[str, str], results: Iterable[Result]) -> None:
+    def __init__(self, titles: Mapping[str, str], records: Iterable[Record]) -> None:
         self.titles = {**titles, **_BESIDE_TITLES}
         self._found: dict[tuple[str, str], list[Result]] = {}
-        for result in results:
-            self._found.setdefault((result.variant, result.row), []).append(result)
+        for record in records:
+            for result in results(record):
+                self._found.setdefault((record.variant, result.row), []).append(result)
 
     def rows(self, variant: str) -> list[str]:
         return [row for row in ORDER if (variant, row) in self._found]
@@ -163,14 +119,17 @@ class Table:
         return np.mean([result.values[suffix] for result in self.of(row, variant)], axis=0)
 
 
-def markdown(label: str, titles: Mapping[str, str], trials: Mapping[str, int], found: Sequence[list[Result]]) -> str:
+def markdown(label: str, titles: Mapping[str, str], trials: Mapping[str, int], records: Sequence[Record]) -> str:
     """Everything, as it stands in docs/results.md."""
-    table = Table(titles, (result for results in found for result in results))
-    users = next(iter(table.of(table.rows("")[0]))).users
+    table = Table(titles, records)
     seeds = max(len(table.of(row)) for row in table.rows(""))
+    spread = f"{seeds} seeds (mean ± sd)" if seeds > 1 else "1 seed"
+    commits, machines, dates = (
+        ", ".join(dict.fromkeys(getattr(record, name) for record in records)) for name in ("commit", "machine", "date")
+    )
     parts = [
-        f"{users:,} users, {seeds} seeds (mean ± sd), commit {commit()}, {machine()}, "
-        f"{datetime.now(UTC):%Y-%m-%d}. Written by `python -m benchmarks.quality` for `{label}`."
+        f"{records[0].users:,} users, {spread}, commit {commits}, {machines}, {dates}. "
+        f"Written by `python -m benchmarks.quality` for `{label}`."
     ]
     for suffix, title in _FILTER_TITLES.items():
         parts += [f"**{title}**", _rankings(table, suffix, "")]
@@ -219,9 +178,9 @@ def _verdicts(table: Table) -> str:
 def _interventions(table: Table) -> str:
     lines = []
     for row in table.rows(""):
-        told = [result.interventions for result in table.of(row) if result.interventions]
+        told = [result.record.interventions for result in table.of(row) if result.is_own]
         for ranking in ("s2gr", "s2gr_beam"):
-            seeds = [found[ranking] for found in told if ranking in found]
+            seeds = [found[ranking] for found in told if found and ranking in found]
             if not seeds:
                 continue
             title = table.titles[row] + (", SID beam alone" if ranking == "s2gr_beam" else "")
@@ -237,7 +196,7 @@ def _interventions(table: Table) -> str:
 def _budgets(table: Table, trials: Mapping[str, int]) -> str:
     lines = []
     for row in table.rows(""):
-        told = [result.budget for result in table.of(row) if result.budget]
+        told = [result.record.budget for result in table.of(row) if result.is_own]
         if told:
             flops = [budget["mflops"] for budget in told if "mflops" in budget]
             lines.append(
@@ -252,23 +211,23 @@ def _budgets(table: Table, trials: Mapping[str, int]) -> str:
     return _markdown(["", "parameters", "CPU minutes of training", "MFLOP per user", "configurations tried"], lines)
 
 
-def rows(found: Sequence[list[Result]]) -> list[dict[str, Any]]:
+def rows(records: Iterable[Record]) -> list[dict[str, Any]]:
     """A row for each result and filter, as JSON."""
     return [
         {
             "name": f"{result.row}{suffix}",
-            "seed": result.seed,
-            "variant": result.variant,
-            "users": result.users,
+            "seed": record.seed,
+            "variant": record.variant,
+            "users": record.users,
             **{
                 name: round(float(value), 6)
                 for name, value in zip(METRICS, result.values[suffix].mean(axis=0), strict=True)
             },
-            "budget": result.budget,
-            "fusion": result.fusion,
+            "budget": record.budget if result.is_own else None,
+            "fusion": record.fusion if result.is_own else None,
         }
-        for results in found
-        for result in results
+        for record in records
+        for result in results(record)
         for suffix in FILTERS
     ]
 

@@ -12,29 +12,34 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import torch
+
 _PACKAGES = ("s2gr", "torch", "numpy", "duckdb", "polars", "cornac", "transformers", "vector-quantize-pytorch")
 
 
 def machine() -> str:
-    """Processor, cores that this process may use, system and Python."""
+    """Processor and the vector instructions that torch finds, cores that this process may use, system and Python."""
     name = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         lines = cpuinfo.read_text(encoding="utf-8").splitlines()
         name = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), name)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{name}, {cores} cores, {platform.system()}, Python {platform.python_version()}"
+    told = f"{name} ({torch.backends.cpu.get_cpu_capability()}), {cores} cores"
+    return f"{told}, {platform.system()}, Python {platform.python_version()}"
 
 
 def commit() -> str:
-    """The checkout's commit, with ``+`` where files differ from it; ``unknown`` outside a checkout."""
+    """The checkout's commit, with ``+`` where its code differs from it; ``unknown`` outside a checkout."""
     here = Path(__file__).parent
 
     def git(*arguments: str) -> str:
         return subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
-        return git("rev-parse", "--short", "HEAD") + ("+" if git("status", "--porcelain") else "")
+        # What a benchmark writes (records, docs/results.md) changes no figure.
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", ":(top,exclude)docs")
+        return git("rev-parse", "--short", "HEAD") + ("+" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
 

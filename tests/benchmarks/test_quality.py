@@ -1,6 +1,7 @@
 """The quality benchmark on a small log: every system runs, is compared over the same users, and is not run again."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from benchmarks import quality, quality_tables
-from s2gr.workspace import Workspace
+from benchmarks import quality, quality_records, quality_tables
+from s2gr.evaluation.metrics import NOT_RANKED
+from s2gr.params import Params
 
 USERS, ITEMS = 30, 40
 RECIPE = {
@@ -46,10 +48,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(data: Path, systems: str, **more: object) -> str:
+RANKS = {"full": [0, 9, 10, NOT_RANKED], "walk": [3, 2, 1, 0]}
+
+
+def run(data: Path, systems: str, folder: str = "data") -> str:
     results = data / "results.md"
     quality.main(
-        data=data / "data",
+        data=data / folder,
         recipe=data / "recipe.yaml",
         seeds=1,
         workdir=data / "runs",
@@ -58,9 +63,9 @@ def run(data: Path, systems: str, **more: object) -> str:
         settings=SMALL,
         jobs=2,
         name="small",
+        records=data / "records",
         results=results,
         json=data / "rows.json",
-        **more,  # type: ignore[arg-type]
     )
     return results.read_text(encoding="utf-8")
 
@@ -74,15 +79,25 @@ def test_systems_are_compared_and_finished_runs_are_kept(data: Path, capsys: pyt
     assert "S²GR, full (the default) against SASRec, full cross-entropy" in text
     rows = json.loads((data / "rows.json").read_text())
     assert {row["users"] for row in rows} == {USERS}
-    reports = [
-        Workspace(folder).report(name) for folder in (data / "runs").iterdir() for name in ("evaluation", "sasrec")
-    ]
-    written = {path: path.stat().st_mtime_ns for path in reports if path.exists()}
-    assert len(written) == 2
-    again = run(data, "full,sasrec")
-    assert {path: path.stat().st_mtime_ns for path in written} == written
+    shutil.rmtree(data / "runs")
+    # As on another machine, which has the records and the data elsewhere.
+    shutil.move(data / "data", data / "elsewhere")
+    again = run(data, "full,sasrec", "elsewhere")
+    assert not (data / "runs").exists()
     assert again.count("<!-- quality:small -->") == 1
-    assert again.startswith("# Results\n\nBy hand.\n\n<!-- quality:small -->")
+    assert again == text
+
+
+def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
+    ranks = {row: {suffix: np.array(found) for suffix in ("", "_seen_filtered")} for row, found in RANKS.items()}
+    params = quality_records.comparable(Params())
+    made = ("abc", "a machine", "2026-11-25")
+    record = quality_records.Record("full", 1, "", params, *made, {"minutes": 1.5}, {}, None, ranks)
+    quality_records.write(record, tmp_path / "full-1.parquet")
+    found = quality_records.read(tmp_path / "full-1.parquet")
+    assert {**vars(found), "ranks": None} == {**vars(record), "ranks": None}
+    assert found.ranks["full"][""].tolist() == [0, 9, NOT_RANKED, NOT_RANKED]
+    assert [path.name for path in tmp_path.iterdir()] == ["full-1.parquet"]
 
 
 def test_systems_differ_where_their_names_say_so() -> None:
