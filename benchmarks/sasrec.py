@@ -8,7 +8,6 @@ weights are chosen on validation, too, so that no baseline is left at somebody's
 from __future__ import annotations
 
 import hashlib
-import time
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -31,6 +30,7 @@ from s2gr.params import Params
 from s2gr.reasoner.batches import Batch, packed_batches
 from s2gr.runtime import start_fabric
 from s2gr.sequences import Sequences, load_sequences
+from s2gr.stopwatch import stopwatch
 from s2gr.training import Plan, Row, fit, parameter_groups, warmup_cosine
 from s2gr.walk import GraphWalk, WalkCounts, WalkWeights
 from s2gr.workspace import Workspace, read_json, write_json
@@ -157,9 +157,9 @@ def run(params: Params, workspace: Workspace, settings: Settings | None = None) 
         return known
     sequences = load_sequences(workspace.events, workspace.items)
     validation = build_cases(sequences, "validation", HISTORY).sample(VALIDATION, 0).by_length()
-    processor = time.process_time()
-    model, rows = train(params, sequences, validation, settings, workspace, fingerprint)
-    processor = time.process_time() - processor
+    with stopwatch() as watch:
+        model, rows = train(params, sequences, validation, settings, workspace, fingerprint)
+    cpu_seconds = watch.read().cpu_seconds
     counts = WalkCounts.of(sequences)
     walks = {
         name: tuned_walk(matrix, counts.popularity, validation)
@@ -182,7 +182,7 @@ def run(params: Params, workspace: Workspace, settings: Settings | None = None) 
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "epochs": len(rows),
         "validation": {"ndcg@10": max(row["ndcg@10"] for row in rows)},
-        "cpu_seconds": round(processor, 1),
+        "cpu_seconds": round(cpu_seconds, 1),
         "chosen": chosen,
         "fingerprint": fingerprint,
     }

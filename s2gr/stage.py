@@ -12,7 +12,6 @@ import importlib
 import os
 import resource
 import sys
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,6 +20,7 @@ from s2gr.console import log, set_up_logging
 from s2gr.errors import UserError, explained
 from s2gr.params import Params, load_params
 from s2gr.pipes import forwarded_log
+from s2gr.stopwatch import Effort, stopwatch
 from s2gr.unchanged import watch
 from s2gr.workspace import Workspace, read_json, write_json
 
@@ -48,19 +48,19 @@ def stage_function(stage: str) -> StageFunction:
 
 
 def execute(stage: str, params: Params, workspace: Workspace, verify: Callable[[], None] | None = None) -> Metrics:
-    """Run one stage: staging, metrics, and the time it took (in ``.s2gr/timings.json``).
+    """Run one stage: staging, metrics, and the time it took (in ``.s2gr/timings.json``; a training that was killed and
+    goes on counts from its beginning).
 
     ``verify`` is called when the outputs are whole and not yet in place; what it raises leaves the old ones there.
     """
-    started, processor = time.monotonic(), time.process_time()
-    with explained(), workspace.publishing(stage) as outputs:
+    with stopwatch() as watch, explained(), workspace.publishing(stage) as outputs:
         metrics = stage_function(stage)(params, workspace, outputs)
         write_json(metrics, outputs.report(stage))
         if verify is not None:
             verify()
     # Under DDP every process runs the stage.
     if os.environ.get("LOCAL_RANK", "0") == "0":
-        _record_timing(workspace, stage, time.monotonic() - started, time.process_time() - processor)
+        _record_timing(workspace, stage, watch.read())
     return metrics
 
 
@@ -89,16 +89,16 @@ def main(stage: str) -> None:
         sys.exit(130)
 
 
-def _record_timing(workspace: Workspace, stage: str, seconds: float, cpu_seconds: float) -> None:
+def _record_timing(workspace: Workspace, stage: str, effort: Effort) -> None:
     path = workspace.state / "timings.json"
     timings = read_json(path) if path.exists() else {}
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     # macOS counts bytes, Linux KiB.
     peak_mb = peak / 1024 / (1024 if sys.platform == "darwin" else 1)
     timings[stage] = {
-        "seconds": round(seconds, 2),
-        "cpu_seconds": round(cpu_seconds, 2),
+        "seconds": round(effort.seconds, 2),
+        "cpu_seconds": round(effort.cpu_seconds, 2),
         "peak_mb": round(peak_mb),
     }
     write_json(timings, path)
-    log.info("%s: done in %.1f s", stage, seconds)
+    log.info("%s: done in %.1f s", stage, effort.seconds)

@@ -11,7 +11,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,6 +25,7 @@ from torch.optim import Optimizer
 from s2gr.code_behind import digest_of_code
 from s2gr.console import log, progress
 from s2gr.errors import UserError
+from s2gr.stopwatch import Effort, Stopwatch, running
 
 Row = dict[str, float]
 
@@ -82,7 +83,8 @@ def fit(
     module, optimizer = fabric.setup(model, optimizer)
     # Half the epochs by other code would be nobody's model.
     fingerprint = f"{fingerprint} {digest_of_code(__name__, plan.batches.__module__)}"
-    state, best_weights = _resume(checkpoint, fingerprint, model, optimizer)
+    watch = running()
+    state, best_weights = _resume(checkpoint, fingerprint, model, optimizer, watch)
     base_rates = [group["lr"] for group in optimizer.param_groups]
     steps = len(_share(plan.batches(0), fabric))
     with progress(plan.description, plan.epochs * steps) as tracker:
@@ -125,7 +127,7 @@ def fit(
             # Hundreds of short epochs would drown everything else.
             if plan.validate or (epoch + 1) % math.ceil(plan.epochs / 10) == 0:
                 log.info("%s epoch %d/%d: %s", plan.description, epoch + 1, plan.epochs, _format(row))
-            _save(checkpoint, fingerprint, model, optimizer, state, best_weights, fabric)
+            _save(checkpoint, fingerprint, model, optimizer, state, best_weights, fabric, watch.read())
             if stop:
                 log.info("%s: no better %s since epoch %d", plan.description, plan.criterion, state.best_epoch + 1)
                 break
@@ -187,6 +189,7 @@ def _save(
     state: _State,
     best: Mapping[str, Tensor],
     fabric: Fabric,
+    effort: Effort,
 ) -> None:
     if fabric.global_rank:
         return
@@ -197,9 +200,15 @@ def _save(
     tensors["generator"] = torch.get_rng_state()
     if torch.cuda.is_available():
         tensors["generator.cuda"] = torch.cuda.get_rng_state()
-    told = {"fingerprint": fingerprint, "epoch": state.epoch, "best_epoch": state.best_epoch, "rows": state.rows}
-    # −inf is not JSON.
-    told["best"] = state.best if math.isfinite(state.best) else None
+    told = {
+        "fingerprint": fingerprint,
+        "epoch": state.epoch,
+        "best_epoch": state.best_epoch,
+        "rows": state.rows,
+        # −inf is not JSON.
+        "best": state.best if math.isfinite(state.best) else None,
+        "effort": asdict(effort),
+    }
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     temporary = checkpoint.with_name(f"{checkpoint.name}.{os.getpid()}.tmp")
     save_file({name: value.contiguous().cpu().clone() for name, value in tensors.items()}, temporary, _as_text(told))
@@ -211,7 +220,7 @@ def _as_text(told: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _resume(
-    checkpoint: Path, fingerprint: str, model: nn.Module, optimizer: Optimizer
+    checkpoint: Path, fingerprint: str, model: nn.Module, optimizer: Optimizer, watch: Stopwatch
 ) -> tuple[_State, dict[str, Tensor]]:
     if not checkpoint.exists():
         return _State(), {}
@@ -235,6 +244,7 @@ def _resume(
     if "generator.cuda" in tensors and torch.cuda.is_available():
         torch.cuda.set_rng_state(tensors["generator.cuda"])
     best = told["best"] if told["best"] is not None else -math.inf
+    watch.go_on_from(Effort(**told["effort"]))
     log.info("resuming after epoch %d from %s", told["epoch"], checkpoint)
     return _State(told["epoch"], best, told["best_epoch"], told["rows"]), _below(tensors, "best.")
 

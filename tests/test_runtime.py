@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from s2gr.runtime import side_by_side
+from s2gr.params import Runtime
+from s2gr.runtime import side_by_side, start_fabric
 
 CPU = torch.device("cpu")
 
@@ -16,6 +17,19 @@ def three_threads() -> Iterator[None]:
     torch.set_num_threads(3)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize(
+    ("instructions", "told"),
+    [({"avx512_bf16": False, "amx_bf16": False}, True), ({"avx512_bf16": True, "amx_bf16": False}, False)],
+)
+def test_bf16_on_a_processor_without_it_is_told(
+    instructions: dict[str, bool], told: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"architecture": "x86_64", **instructions})
+    with caplog.at_level("WARNING", "s2gr"):
+        start_fabric(Runtime(device="cpu", precision="bf16-mixed"))
+    assert ("32-true" in caplog.text) == told
 
 
 def test_results_come_in_the_order_of_the_batches_each_from_one_thread() -> None:

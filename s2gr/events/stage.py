@@ -91,7 +91,7 @@ def _refuse_if_none_admitted(entries: Sequence[Entry], quarantine: Path, state: 
             continue
         path = state / "refused_quarantine.parquet"
         shutil.copy(quarantine, path)
-        more = f" (and {len(mine) - 1} more files of {role} are refused)" if len(mine) > 1 else ""
+        more = f" (further files of {role} that are refused: {len(mine) - 1})" if len(mine) > 1 else ""
         rows = f"; see {path}, correct the file or raise the limit" if mine[0].rejected else ""
         raise UserError(f"{mine[0].reason}{rows}{more}; no file of {role} is admitted, and the log is as it was")
 

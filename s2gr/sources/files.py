@@ -204,7 +204,7 @@ def _local(error: UserError, path: Path, name: str) -> str:
 def _nothing_fits(source: Source, misfits: Sequence[Misfit]) -> str:
     faults = [misfit for misfit in misfits if misfit.unreadable or misfit.role == "interactions"]
     if faults:
-        more = f" (and {len(faults) - 1} more files are of no use)" if len(faults) > 1 else ""
+        more = f" (further files that are of no use: {len(faults) - 1})" if len(faults) > 1 else ""
         return f"{source.path}: {faults[0].reason}{more}"
     seen = "".join(f"; {misfit.reason.split(':')[0]}" for misfit in misfits[:3])
     wanted = ", ".join(_columns(source, "interactions"))

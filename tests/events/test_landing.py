@@ -308,7 +308,7 @@ def test_if_every_file_is_refused_the_old_log_stays(folder: Folder) -> None:
     before = folder.bytes()
     path.write_text("user_id,item_id,timestamp\nu,i\n")
     folder.write("other.csv", [("", "", "")])
-    with pytest.raises(UserError, match=r"and 1 more files of interactions are refused.*the log is as it was"):
+    with pytest.raises(UserError, match=r"further files of interactions that are refused: 1.*the log is as it was"):
         folder.run()
     assert folder.bytes() == before
 

@@ -1,5 +1,6 @@
 """The shared loop: resumes exactly, keeps the best epoch, stops on NaN."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from s2gr.errors import UserError
+from s2gr.stopwatch import stopwatch
 from s2gr.training import Plan, Row, fit, warmup_cosine, write_curve
 
 
@@ -60,6 +62,20 @@ def test_a_run_killed_in_any_epoch_ends_like_an_undisturbed_one(tmp_path: Path, 
     assert torch.equal(whole.layer.weight, resumed.layer.weight)
     assert rows == resumed_rows
     assert not (tmp_path / "b/c.safetensors").exists()
+
+
+def test_the_time_of_a_resumed_run_counts_from_its_beginning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter(range(1000))
+    monkeypatch.setattr(time, "process_time", lambda: float(next(clock)))
+    with pytest.raises(Exception, match="NoneType"), stopwatch():
+        train(tmp_path, batches=killing(2))  # 0 when it starts, 1 and 2 after the epochs
+    with stopwatch() as watch:  # 3
+        train(tmp_path)  # 4 and 5
+        assert watch.read().cpu_seconds == 2.0 + (6 - 3)
+    with stopwatch() as watch:
+        assert watch.read().cpu_seconds == 1.0
 
 
 def test_a_checkpoint_of_other_parameters_is_not_resumed(tmp_path: Path) -> None:
