@@ -64,9 +64,7 @@ def test_a_run_killed_in_any_epoch_ends_like_an_undisturbed_one(tmp_path: Path, 
     assert not (tmp_path / "b/c.safetensors").exists()
 
 
-def test_the_time_of_a_resumed_run_counts_from_its_beginning(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_time_of_a_resumed_run_counts_from_its_beginning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(1000))
     monkeypatch.setattr(time, "process_time", lambda: float(next(clock)))
     with pytest.raises(Exception, match="NoneType"), stopwatch():
