@@ -135,7 +135,9 @@ def markdown(label: str, titles: Mapping[str, str], trials: Mapping[str, int], r
         parts += [f"**{title}**", _rankings(table, suffix, "")]
     parts += ["**Better or chance?** Differences of per-user means over the seeds; paired bootstrap over users.",
               _verdicts(table)]  # fmt: skip
-    parts += ["**Do the thoughts matter?** NDCG@10 with the trained model's thoughts altered at test time.",
+    control = records[0].params["evaluation"]["control_users"]
+    parts += ["**Do the thoughts matter?** NDCG@10 with the trained model's thoughts altered at test time, for at most "
+              f"{control:,} of the users, each seed tested by itself.",
               _interventions(table)]  # fmt: skip
     parts += ["**Budget** of one seed.", _budgets(table, trials)]
     for variant in ("shuffled ties", "temporal split"):

@@ -14,7 +14,7 @@ app = typer.Typer()
 
 @app.command()
 def publish(
-    force: Annotated[bool, typer.Option("--force", help="Publish what was gone back from, too.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Also what was gone back from, or is older.")] = False,
     params: ParamsFiles = None,
     workdir: Workdir = Path(),
 ) -> None:
@@ -49,8 +49,11 @@ def rollback(
 ) -> None:
     """Serve an earlier version again, or any that `s2gr versions` lists."""
     with one_line_errors("interrupted; what was served is still served"):
+        from s2gr.publish.versions import current_version
         from s2gr.publish.versions import rollback as go_back
         from s2gr.workspace import Workspace
 
-        served = go_back(Workspace(workdir).published, version)
-        typer.echo(f"serving {served.version}; what was served before is withdrawn until `s2gr publish --force`")
+        published = Workspace(workdir).published
+        left = current_version(published)
+        served = go_back(published, version)
+        typer.echo(f"serving {served.version}; {left} is withdrawn: `s2gr rollback {left}` serves it again")

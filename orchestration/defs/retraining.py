@@ -123,9 +123,8 @@ def published(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResul
 
 
 _WITHOUT_VERDICT = {
-    "published": "there was no champion",
     "unchanged": "it is published already",
-    "withdrawn": "somebody has gone back from this very model; `s2gr publish --force` serves it again",
+    "withdrawn": "somebody has gone back from this very model; `s2gr rollback VERSION` serves it again",
 }
 
 

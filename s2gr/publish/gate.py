@@ -50,11 +50,13 @@ class Gate:
     params: Params
     faults: Sequence[str] = ()
 
-    def __call__(self, challenger: Workspace, champion: Workspace) -> Verdict:
+    def __call__(self, challenger: Workspace, champion: Workspace | None) -> Verdict:
+        if self.faults:
+            return Verdict(False, f"{len(self.faults)} checks failed: {'; '.join(self.faults)}")
+        if champion is None:
+            return Verdict(True, "its checks are green, and there is no champion to compare it with")
         events = newest_held_out(self.work, champion)
         figures: dict[str, Any] = {"users": len(events.targets)}
-        if self.faults:
-            return Verdict(False, f"{len(self.faults)} checks failed: {'; '.join(self.faults)}", figures)
         fewest = self.params.retraining.users
         if len(events.targets) < fewest:
             told = f"{len(events.targets)} users have held-out events since the champion's log; {fewest} are needed"

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,8 +42,9 @@ class Verdict:
     figures: Mapping[str, Any] = field(default_factory=dict)
 
 
-# Compares the challenger with the champion, both laid out as a work folder is; the champion is a whole bundle.
-Gate = Callable[[Workspace, Workspace], Verdict]
+# Judges the challenger beside the champion, both laid out as a work folder is. The champion is a whole bundle; None,
+# where none is served.
+Gate = Callable[[Workspace, Workspace | None], Verdict]
 
 
 @dataclass(frozen=True)
@@ -50,11 +52,12 @@ class Outcome:
     """What came of :func:`publish`.
 
     ``unchanged``: the current version holds the same already. ``withdrawn``: somebody has gone back from a version with
-    the same content. ``rejected``: by the gate.
+    the same content. ``older``: what is served came from a retraining, on a log that ends later. ``rejected``: by the
+    gate.
     """
 
-    kind: Literal["published", "unchanged", "withdrawn", "rejected"]
-    # What is served now.
+    kind: Literal["published", "unchanged", "withdrawn", "older", "rejected"]
+    # What is served now; empty if nothing is.
     current: str
     verdict: Verdict | None = None
     removed: tuple[str, ...] = ()
@@ -74,8 +77,8 @@ def publish(
 
     Args:
         params: what the artefacts were made with.
-        gate: asked if a whole version is served already; the first one needs no comparison.
-        force: publish what somebody has gone back from, too.
+        gate: has the last word, if there is one.
+        force: publish what somebody has gone back from, and what is older than a retrained model that is served, too.
         into: the work folder in which they are published, if it is another one.
         facts: more for the manifest.
 
@@ -101,15 +104,18 @@ def _admit(
     champion = _champion(published)
     files = hash_files(folder, names)
     content = content_hash(files)
-    verdict = None
     if champion:
         if champion.content == content:
             return Outcome("unchanged", champion.version)
         if content in withdrawn(published) and not force:
             return Outcome("withdrawn", champion.version)
-        verdict = gate(Workspace(folder), Workspace(published / champion.version)) if gate else None
-        if verdict and not verdict.passed:
-            return Outcome("rejected", champion.version, verdict)
+        if not gate and not force and _is_older(facts, champion.facts):
+            return Outcome("older", champion.version)
+    verdict = None
+    if gate:
+        verdict = gate(Workspace(folder), Workspace(published / champion.version) if champion else None)
+        if not verdict.passed:
+            return Outcome("rejected", current_version(published) or "", verdict)
     version = new_version(published, content)
     more = {"previous": champion.version if champion else None, "gate": asdict(verdict) if verdict else None}
     Manifest(version, files, {**facts, **more}).write(folder)
@@ -121,6 +127,12 @@ def _admit(
     os.rename(folder, published / version)
     switch(published, version)
     return Outcome("published", version, verdict, tuple(prune(published, keep)))
+
+
+def _is_older(facts: Mapping[str, Any], champion: Mapping[str, Any]) -> bool:
+    """Whether a retraining has made the champion from a log that goes on where this one ends."""
+    ours, theirs = (datetime.fromisoformat(told["log"]["last"]) for told in (facts, champion))
+    return "retraining" in champion and ours < theirs
 
 
 def _champion(published: Path) -> Manifest | None:

@@ -29,9 +29,14 @@ def told(outcome: Outcome) -> str:
                 f"not published: somebody went back from a version with the same content; {outcome.current} goes on "
                 "being served. To publish it all the same: `s2gr publish --force`"
             )
+        case "older":
+            return (
+                f"not published: {outcome.current}, which is served, was retrained on a log that ends later than this "
+                "folder's. Run the stages anew (`dvc repro`), or publish it all the same: `s2gr publish --force`"
+            )
         case "rejected":
             assert outcome.verdict is not None
-            return f"not published: {outcome.verdict.told}; {outcome.current} goes on being served"
+            return f"not published: {outcome.verdict.told}; {outcome.current or 'nothing'} goes on being served"
 
 
 def versions_as_json(published: Path) -> str:

@@ -104,7 +104,7 @@ def application(shelf: Shelf, limits: Serve, keys: Sequence[str] = ()) -> FastAP
         `faithfulness` says how much of that is why the item is there, as measured when the bundle was evaluated.
         """
         served = shelf.current
-        rows, _ = _known(served, asked.history)
+        rows, unknown = _known(served, asked.history)
         exclude = _hidden(served, asked, rows)
         if explanations.locked():
             raise Overloaded
@@ -112,7 +112,7 @@ def application(shelf: Shelf, limits: Serve, keys: Sequence[str] = ()) -> FastAP
             running = asyncio.get_running_loop().run_in_executor(
                 explaining, served.explainer.of_rows, rows, asked.k, exclude
             )
-            return _answer(asdict(await _in_time(limits, running)))
+            return _answer({**asdict(await _in_time(limits, running)), "unknown": unknown})
 
     async def similar_to(asked: requests.similar) -> Response:  # type: ignore[name-defined]
         """Items like one, as the model has learned them from what they are and what people take with them."""

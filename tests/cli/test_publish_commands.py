@@ -38,7 +38,7 @@ def test_publish_versions_and_rollback_tell_what_is_served(finished: Workspace, 
     assert f"▶ │ {second}" in table
     assert f"{told[0]['metrics']['ndcg@10_all']['s2gr']:.4f}" in table
 
-    assert f"serving {first}; what was served before is withdrawn" in ask(finished, "rollback").stdout
+    assert f"serving {first}; {second} is withdrawn: `s2gr rollback {second}`" in ask(finished, "rollback").stdout
     assert current_version(finished.published) == first
     assert "somebody went back" in published(finished, *more)
     assert current_version(finished.published) == first

@@ -14,6 +14,7 @@ from s2gr.params import Params
 from s2gr.publish import gate
 from s2gr.publish.gate import Gate, measured, newest_held_out
 from s2gr.publish.publishing import publish
+from s2gr.publish.shown import told
 from s2gr.publish.versions import current_bundle, current_version
 from s2gr.reasoner.recommender import Recommender
 from s2gr.workspace import Workspace
@@ -171,3 +172,17 @@ def test_the_same_model_again_does_not_replace_the_champion(work: Workspace, mad
     assert outcome.verdict is not None
     assert "not significantly better" in outcome.verdict.told
     assert current_version(work.published) == before
+
+
+def test_without_a_champion_the_checks_are_held_all_the_same(finished: Workspace, made_with: MadeWith) -> None:
+    params = made_with()
+    refused = publish(finished, params, Gate(finished, params, ["sids: unique"]))
+    assert (refused.kind, refused.current) == ("rejected", "")
+    assert "nothing goes on being served" in told(refused)
+    admitted = publish(finished, params, Gate(finished, params))
+    assert admitted.kind == "published"
+    # Damaged, what is served is no champion.
+    (finished.published / admitted.current / "params.yaml").write_text("seed: 1\n")
+    changed = made_with(evaluation={"bootstrap": 123})
+    damaged = publish(finished, changed, Gate(finished, changed, ["sids: unique"]))
+    assert (damaged.kind, damaged.current) == ("rejected", admitted.current)

@@ -25,6 +25,7 @@ from s2gr.params import Params
 from s2gr.publish import versions
 from s2gr.publish.names import Names
 from s2gr.publish.publishing import Outcome, Verdict, publish
+from s2gr.publish.shown import told
 from s2gr.publish.versions import current_bundle, current_version, rollback, version_names
 from s2gr.workspace import Workspace, read_json, write_json
 
@@ -134,6 +135,20 @@ def test_what_was_withdrawn_does_not_come_back_by_itself(finished: Workspace, ma
     forced = publish(finished, other(made_with, 0), force=True)
     assert forced.kind == "published"
     assert current_version(finished.published) == forced.current not in {first, second}
+
+
+def test_a_retrained_model_is_not_replaced_by_one_of_an_older_log(finished: Workspace, made_with: MadeWith) -> None:
+    """`make pipeline` with nothing to do, after a challenger was published."""
+    logged = {"events": 1, "first": "2026-01-01T00:00:00+00:00", "last": "2100-01-01T00:00:00+00:00"}
+    facts = {"retraining": {"id": "r"}, "log": logged}
+    retrained = publish(finished, other(made_with, 0), facts=facts).current
+    assert publish(finished, other(made_with, 1)) == Outcome("older", retrained)
+    assert current_version(finished.published) == retrained
+    assert "--force" in told(Outcome("older", retrained))
+    assert publish(finished, other(made_with, 1), force=True).kind == "published"
+    # By hand in this folder, on whatever log: that is somebody's decision.
+    publish(finished, other(made_with, 2), facts={"log": logged})
+    assert publish(finished, other(made_with, 3)).kind == "published"
 
 
 def test_there_must_be_something_to_go_back_to(finished: Workspace, made_with: MadeWith) -> None:
