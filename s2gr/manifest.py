@@ -20,6 +20,7 @@ MANIFEST = "manifest.json"
 LOCK = "dvc.lock"
 # Of the layout below; a reader refuses what it does not know.
 FORMAT = 1
+_MODEL = ("models/reasoner/", "data/sids.parquet")
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,11 @@ class Manifest:
     def content(self) -> str:
         """A digest of all files but dvc.lock: bundles that recommend alike have equal ones."""
         return content_hash(self.files)
+
+    @property
+    def model(self) -> str:
+        """A digest of network and semantic IDs: equal where only reports, parameters or new items differ."""
+        return model_hash(self.files)
 
     def write(self, folder: Path) -> None:
         """Write it: from now on the bundle counts as whole."""
@@ -87,6 +93,11 @@ def content_hash(files: Mapping[str, str]) -> str:
     return hashlib.sha256(
         "".join(f"{name} {files[name]}\n" for name in sorted(files) if name != LOCK).encode()
     ).hexdigest()
+
+
+def model_hash(files: Mapping[str, str]) -> str:
+    """One SHA-256 of a bundle's network and semantic IDs."""
+    return content_hash({name: files[name] for name in files if name.startswith(_MODEL)})
 
 
 def file_hash(path: Path) -> str:

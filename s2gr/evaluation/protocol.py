@@ -10,9 +10,10 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 
 from s2gr.cases import Cases
+from s2gr.manifest import hash_files
 from s2gr.params import Evaluation, Reasoner
 from s2gr.sequences import TRAIN, Sequences
-from s2gr.workspace import read_table
+from s2gr.workspace import Workspace, read_table
 
 SCHEMES = {
     "leave-one-out": "leave-one-out per user: the last event is the target",
@@ -22,6 +23,12 @@ TIES = {
     "log": "by the order of the log's rows",
     "shuffled": "by a seeded shuffle",
 }
+
+
+def basis(inputs: Workspace) -> dict[str, str]:
+    """The files that the figures are about, as paths below ``inputs``, and the SHA-256 of each."""
+    files = [inputs.events, inputs.items, inputs.sids, *inputs.reasoner.iterdir()]
+    return hash_files(inputs.root, [path.relative_to(inputs.root).as_posix() for path in files])
 
 
 def describe_protocol(

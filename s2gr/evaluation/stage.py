@@ -15,12 +15,11 @@ from s2gr.evaluation.budget import inference_flops
 from s2gr.evaluation.caveats import caveats
 from s2gr.evaluation.examples import examples
 from s2gr.evaluation.interventions import INTERVENTIONS, can_intervene, rank_intervened
-from s2gr.evaluation.protocol import describe_protocol
+from s2gr.evaluation.protocol import basis, describe_protocol
 from s2gr.evaluation.ranking import FILTERS, Lists, Ranked, ranked, seen_mask, top_lists
 from s2gr.evaluation.report import PAGE, render
 from s2gr.evaluation.slices import slices
 from s2gr.evaluation.thoughts import Insight, observe
-from s2gr.manifest import file_hash
 from s2gr.params import Evaluation, Params
 from s2gr.reasoner.recommender import Recommender
 from s2gr.runtime import side_by_side
@@ -68,8 +67,7 @@ def run(params: Params, inputs: Workspace, outputs: Workspace) -> Metrics:
             "inference_mflops_per_user": round(inference_flops(recommender, cases, settings.beams[0]) / 1e6, 3),
         },
         "examples": examples(recommender, inputs, cases, systems["s2gr"], seed),
-        # Which model all this is about.
-        "model": file_hash(inputs.reasoner / "model.safetensors"),
+        "basis": basis(inputs),
     }
     metrics["warnings"] = caveats(metrics)
     tables.write_ranking(results, systems, settings.ks, outputs.plot("ranking"))

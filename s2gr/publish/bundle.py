@@ -13,7 +13,8 @@ import yaml
 from safetensors.numpy import load_file
 
 from s2gr.errors import UserError
-from s2gr.manifest import LOCK, file_hash
+from s2gr.evaluation.protocol import basis
+from s2gr.manifest import LOCK
 from s2gr.params import Params
 from s2gr.publish.names import Names, names_of
 from s2gr.publish.reference import write_reference
@@ -42,16 +43,18 @@ NAMES = "reports/names.json"
 def assemble(workspace: Workspace, params: Params, folder: Path) -> list[str]:
     """Copy and make the files of a bundle in the empty ``folder``; returns their names.
 
-    Raises: UserError: a stage has not run, or the reports are of another model than the one that lies there.
+    Raises: UserError: a stage has not run, or the evaluation is of other files than those that lie there.
     """
     for name in COPIED:
         _copy(workspace.root / name, folder / name)
     bundle = Workspace(folder)
-    measured = read_json(bundle.report("evaluation")).get("model")
-    if measured != file_hash(bundle.reasoner / "model.safetensors"):
+    # The log is not copied as it is, but the manifest and the reference of drift tell of it.
+    told, found = read_json(bundle.report("evaluation")).get("basis"), basis(workspace)
+    if told != found:
+        changed = next((name for name in found if (told or {}).get(name) != found[name]), "another set of files")
         raise UserError(
-            f"{workspace.report('evaluation')} is about another model than {workspace.reasoner}: "
-            "run the stage `evaluation` again (`dvc repro`, or `s2gr run`)"
+            f"{workspace.report('evaluation')} is not about what lies there: {changed} has changed since. Run the "
+            "stages again (`dvc repro`, or `s2gr run`), then publish"
         )
     if (workspace.root / LOCK).exists():
         # With params.yaml, what DVC needs to bring the artefacts back from its cache or a remote.

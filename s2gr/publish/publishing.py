@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from s2gr.console import log
 from s2gr.errors import UserError
-from s2gr.manifest import Manifest, content_hash, hash_files, verified
+from s2gr.manifest import Manifest, content_hash, hash_files, model_hash, verified
 from s2gr.params import Params
 from s2gr.publish.bundle import assemble
 from s2gr.publish.provenance import provenance
@@ -52,8 +52,8 @@ class Outcome:
     """What came of :func:`publish`.
 
     ``unchanged``: the current version holds the same already. ``withdrawn``: somebody has gone back from a version with
-    the same content. ``older``: what is served came from a retraining, on a log that ends later. ``rejected``: by the
-    gate.
+    the same content, or the same model. ``older``: what is served came from a retraining, on a log that ends later.
+    ``rejected``: by the gate.
     """
 
     kind: Literal["published", "unchanged", "withdrawn", "older", "rejected"]
@@ -107,7 +107,7 @@ def _admit(
     if champion:
         if champion.content == content:
             return Outcome("unchanged", champion.version)
-        if content in withdrawn(published) and not force:
+        if {content, model_hash(files)} & withdrawn(published).keys() and not force:
             return Outcome("withdrawn", champion.version)
         if not gate and not force and _is_older(facts, champion.facts):
             return Outcome("older", champion.version)

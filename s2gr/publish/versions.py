@@ -66,7 +66,7 @@ def new_version(published: Path, content: str) -> str:
 
 
 def withdrawn(published: Path) -> dict[str, str]:
-    """What somebody has gone back from, and so does not come back by itself: content hash → version."""
+    """What somebody has gone back from, and so does not come back by itself: hash of a model or content → version."""
     path = published / _WITHDRAWN
     try:
         return dict(read_json(path)) if path.exists() else {}
@@ -100,8 +100,11 @@ def rollback(published: Path, version: str | None = None) -> Manifest:
         gone_back_from = withdrawn(published)
         with suppress(UserError):
             # Damaged, it could not be published again anyway.
-            gone_back_from[read_manifest(published / serving).content] = serving
-        gone_back_from.pop(found.content, None)
+            left = read_manifest(published / serving)
+            # The model, whatever its reports and parameters are next time; or what differs, if the model is the same.
+            gone_back_from[left.content if left.model == found.model else left.model] = serving
+        for known in (found.content, found.model):
+            gone_back_from.pop(known, None)
         write_json(gone_back_from, published / _WITHDRAWN)
         switch(published, found.version)
         return found

@@ -19,7 +19,7 @@ from s2gr.publish.versions import current_bundle, current_version
 from s2gr.reasoner.recommender import Recommender
 from s2gr.workspace import Workspace
 
-from ..later import USERS, land, later, walk
+from ..later import USERS, evaluated, land, later, walk
 
 MadeWith = Callable[..., Params]
 FIGURES = ("recall@10", "ndcg@10", "recall@10_seen_filtered", "ndcg@10_seen_filtered")
@@ -167,6 +167,7 @@ def test_a_target_or_a_history_that_a_model_does_not_know_is_a_miss(finished: Wo
 def test_the_same_model_again_does_not_replace_the_champion(work: Workspace, made_with: MadeWith) -> None:
     before = current_version(work.published)
     params = made_with(retraining={"users": 20}, evaluation={"bootstrap": 123})
+    evaluated(work)
     outcome = publish(work, params, Gate(work, params))
     assert outcome.kind == "rejected"
     assert outcome.verdict is not None

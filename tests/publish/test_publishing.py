@@ -29,6 +29,8 @@ from s2gr.publish.shown import told
 from s2gr.publish.versions import current_bundle, current_version, rollback, version_names
 from s2gr.workspace import Workspace, read_json, write_json
 
+from ..later import evaluated
+
 MadeWith = Callable[..., Params]
 HISTORY = ["i03", "i05", "i04"]
 
@@ -137,6 +139,18 @@ def test_what_was_withdrawn_does_not_come_back_by_itself(finished: Workspace, ma
     assert current_version(finished.published) == forced.current not in {first, second}
 
 
+def test_a_withdrawn_model_does_not_come_back_with_other_parameters(finished: Workspace, made_with: MadeWith) -> None:
+    good = publish(finished, made_with()).current
+    weights = finished.reasoner / "config.json"
+    weights.write_text(weights.read_text() + "\n")
+    evaluated(finished)
+    bad = publish(finished, made_with()).current
+    rollback(finished.published)
+    assert publish(finished, made_with(serve={"decoders": 4})) == Outcome("withdrawn", good)
+    rollback(finished.published, bad)
+    assert publish(finished, made_with(serve={"decoders": 4})).kind == "published"
+
+
 def test_a_retrained_model_is_not_replaced_by_one_of_an_older_log(finished: Workspace, made_with: MadeWith) -> None:
     """`make pipeline` with nothing to do, after a challenger was published."""
     logged = {"events": 1, "first": "2026-01-01T00:00:00+00:00", "last": "2100-01-01T00:00:00+00:00"}
@@ -172,18 +186,17 @@ def test_going_back_passes_over_a_damaged_version(finished: Workspace, made_with
 def test_the_gate_compares_with_the_champion_and_is_on_record(finished: Workspace, made_with: MadeWith) -> None:
     seen = []
 
-    def gate(challenger: Workspace, champion: Workspace) -> Verdict:
-        seen.append((Recommender.load(challenger).item_ids, verified(champion.root).version))
-        return Verdict(len(seen) > 1, "NDCG@10 fell", {"difference": -0.01})
+    def gate(challenger: Workspace, champion: Workspace | None) -> Verdict:
+        seen.append((Recommender.load(challenger).item_ids, champion and verified(champion.root).version))
+        return Verdict(len(seen) != 2, "NDCG@10 fell", {"difference": -0.01})
 
     first = publish(finished, other(made_with, 0), gate)
-    assert not seen
     refused = publish(finished, other(made_with, 1), gate)
     assert (refused.kind, refused.current) == ("rejected", first.current)
     assert version_names(finished.published) == [first.current]
     passed = publish(finished, other(made_with, 1), gate)
     assert passed.kind == "published"
-    assert [version for _, version in seen] == [first.current] * 2
+    assert [version for _, version in seen] == [None, first.current, first.current]
     facts = read_manifest(finished.published / "current").facts
     assert facts["gate"] == {"passed": True, "told": "NDCG@10 fell", "figures": {"difference": -0.01}}
     assert facts["previous"] == first.current
@@ -199,16 +212,21 @@ def test_what_a_stage_has_not_made_is_named(finished: Workspace, made_with: Made
     assert [path.name for path in finished.published.iterdir()] == [".lock"]
 
 
-def test_an_evaluation_of_another_model_is_refused(finished: Workspace, made_with: MadeWith) -> None:
+@pytest.mark.parametrize("name", ["data/events.parquet", "models/reasoner/model.safetensors"])
+def test_an_evaluation_of_other_files_is_refused(finished: Workspace, made_with: MadeWith, name: str) -> None:
+    """After an `ingest` without training the log would tell of events that the model has never seen."""
     report = read_json(finished.report("evaluation"))
-    write_json({**report, "model": "0" * 64}, finished.report("evaluation"))
-    with pytest.raises(UserError, match="is about another model than"):
+    assert set(report["basis"]) >= {name, "data/items.parquet", "data/sids.parquet"}
+    report["basis"][name] = "0" * 64
+    write_json(report, finished.report("evaluation"))
+    with pytest.raises(UserError, match=f"{name} has changed since"):
         publish(finished, made_with())
 
 
 def test_a_model_that_cannot_be_loaded_is_not_served(finished: Workspace, made_with: MadeWith) -> None:
     first = publish(finished, other(made_with, 0)).current
     (finished.reasoner / "walks.safetensors").write_bytes(b"no walks")
+    evaluated(finished)
     with pytest.raises(UserError, match="reasoner is damaged or of another version"):
         publish(finished, other(made_with, 1))
     assert current_version(finished.published) == first
