@@ -25,7 +25,8 @@ def is_lost(instance: dg.DagsterInstance, record: dg.RunRecord, now: float | Non
         return False
     process = run_process(instance, record.dagster_run.run_id)
     if process is None:
-        return now - record.create_timestamp.timestamp() > LAUNCH
+        # Created it may have been hours before: it has waited in the queue.
+        return now - record.update_timestamp.timestamp() > LAUNCH
     pid, since = process
     return not alive(pid) or _started(pid) > since + 1
 

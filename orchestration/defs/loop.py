@@ -138,9 +138,11 @@ def failed_runs(context: dg.RunFailureSensorContext) -> None:
     description="Marks runs as failed whose process is gone, so that they are tried again and nothing waits for them.",
 )
 def lost_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+    # A run that waits in the queue has no process yet.
+    begun = [status for status in IN_PROGRESS if status is not dg.DagsterRunStatus.QUEUED]
     lost = [
         record.dagster_run
-        for record in context.instance.get_run_records(RunsFilter(statuses=IN_PROGRESS))
+        for record in context.instance.get_run_records(RunsFilter(statuses=begun))
         if is_lost(context.instance, record)
     ]
     for run in lost:

@@ -15,6 +15,7 @@ import dagster as dg
 import pyarrow as pa
 import pytest
 from dagster._core.events import EngineEventData
+from dagster._core.remote_origin import GrpcServerCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 
 from data_checks.drift import CHECKS, CODES, RECALL, WITHOUT_SID
 from orchestration import lost_runs, notices
@@ -78,7 +79,9 @@ class Site:
         return list(found.run_requests or ())
 
     def retrain(self, status: dg.DagsterRunStatus) -> dg.DagsterRun:
-        run = dg.DagsterRun(job_name="retrain", run_id=os.urandom(16).hex(), status=status)
+        location = RemoteRepositoryOrigin(GrpcServerCodeLocationOrigin("localhost", port=1), "defs")
+        origin = RemoteJobOrigin(location, "retrain")
+        run = dg.DagsterRun("retrain", os.urandom(16).hex(), status=status, remote_job_origin=origin)
         self.instance.add_run(run)
         return run
 
@@ -233,6 +236,24 @@ def test_a_run_whose_process_is_gone_is_marked_as_failed(site: Site, monkeypatch
     monkeypatch.setattr(lost_runs, "GRACE", -1.0)
     loop.lost_runs(dg.build_sensor_context(site.instance))
     assert (status(site, lost), status(site, works)) == (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.STARTED)
+
+
+def test_a_run_is_not_lost_while_it_waits_in_the_queue_nor_when_it_is_launched_late(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits, never_came = (site.retrain(kind) for kind in (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING))
+    (record,) = site.instance.get_run_records(dg.RunsFilter(run_ids=[never_came.run_id]))
+    launched = record.update_timestamp.timestamp()
+    queued = dg.RunRecord(1, never_came, record.create_timestamp - timedelta(hours=1), record.update_timestamp)
+    assert not lost_runs.is_lost(site.instance, queued, launched + lost_runs.LAUNCH - 1)
+    assert lost_runs.is_lost(site.instance, queued, launched + lost_runs.LAUNCH + 1)
+    monkeypatch.setattr(lost_runs, "GRACE", -1.0)
+    monkeypatch.setattr(lost_runs, "LAUNCH", -1.0)
+    loop.lost_runs(dg.build_sensor_context(site.instance))
+    assert (status(site, waits), status(site, never_came)) == (
+        dg.DagsterRunStatus.QUEUED,
+        dg.DagsterRunStatus.FAILURE,
+    )
 
 
 def test_a_process_of_the_same_number_is_not_the_run(site: Site) -> None:
