@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -265,6 +266,21 @@ def test_a_process_of_the_same_number_is_not_the_run(site: Site) -> None:
         # The machine was started anew, and another program has the number now.
         patch.setattr(lost_runs, "_started", lambda pid: later)
         assert lost_runs.is_lost(site.instance, record, later)
+
+
+@pytest.mark.skipif(not Path("/proc/stat").exists(), reason="the system does not tell when a process began")
+def test_a_process_began_when_it_began_however_late_it_is_looked_up(tmp_path: Path) -> None:
+    named = tmp_path / "a) b (c"
+    shutil.copyfile("/bin/sleep", named)
+    named.chmod(0o755)
+    before = time.time()
+    with subprocess.Popen([named, "60"]) as process:
+        after = time.time()
+        time.sleep(2)
+        began = lost_runs._started(process.pid)
+        process.kill()
+    # The system's start is told in whole seconds.
+    assert before - 1.1 < began < after + 0.1
 
 
 def test_what_is_published_or_gone_back_from_at_a_terminal_is_reported_once(
