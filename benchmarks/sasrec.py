@@ -8,6 +8,7 @@ weights are chosen on validation, too, so that no baseline is left at somebody's
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -187,6 +188,7 @@ def run(params: Params, workspace: Workspace, settings: Settings | None = None) 
         "fingerprint": fingerprint,
     }
     write_json(told, report)
+    shutil.rmtree(workspace.unfinished("sasrec"))
     return told
 
 
@@ -208,7 +210,7 @@ def train(
         gradient_clip=5.0,
         schedule=warmup_cosine(0.05),
     )
-    rows = fit(fabric, model, optimizer, plan, workspace.state / "checkpoints/sasrec.safetensors", fingerprint)
+    rows = fit(fabric, model, optimizer, plan, workspace.unfinished("sasrec") / "checkpoint.safetensors", fingerprint)
     return model, rows
 
 

@@ -11,6 +11,7 @@ import argparse
 import importlib
 import os
 import resource
+import shutil
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -60,6 +61,7 @@ def execute(stage: str, params: Params, workspace: Workspace, verify: Callable[[
             verify()
     # Under DDP every process runs the stage.
     if os.environ.get("LOCAL_RANK", "0") == "0":
+        shutil.rmtree(workspace.unfinished(stage), ignore_errors=True)
         _record_timing(workspace, stage, watch.read())
     return metrics
 

@@ -74,7 +74,8 @@ def fit(
     """Train ``model``, whose ``forward(batch)`` returns its loss terms, ``loss`` among them.
 
     Args:
-        checkpoint: file that holds the state between epochs; gone when training has ended.
+        checkpoint: file that holds the state between epochs, and the last one when training has ended: it is the
+            caller's to remove once the result is safe.
         fingerprint: identifies data and parameters; a checkpoint with another one is ignored.
 
     Returns: a row per epoch with the mean of each loss term; the model holds the best epoch's weights.
@@ -90,6 +91,10 @@ def fit(
     with progress(plan.description, plan.epochs * steps) as tracker:
         tracker.advance(state.epoch * steps)
         for epoch in range(state.epoch, plan.epochs):
+            # Asked before the epoch: a run that was killed when it had stopped must stop there again.
+            if plan.validate and plan.patience is not None and epoch - 1 - state.best_epoch >= plan.patience:
+                log.info("%s: no better %s since epoch %d", plan.description, plan.criterion, state.best_epoch + 1)
+                break
             if plan.before_epoch:
                 plan.before_epoch(epoch)
             model.train()
@@ -113,7 +118,6 @@ def fit(
                 means.add(terms)
                 tracker.advance(1, f"loss {means.value('loss'):.3f}")
             row = {"epoch": float(epoch + 1), **means.all()}
-            stop = False
             if plan.validate:
                 model.eval()
                 with torch.no_grad():
@@ -121,21 +125,15 @@ def fit(
                 if row[plan.criterion] > state.best:
                     state.best, state.best_epoch = row[plan.criterion], epoch
                     best_weights = {name: value.detach().clone() for name, value in model.state_dict().items()}
-                stop = plan.patience is not None and epoch - state.best_epoch >= plan.patience
             state.rows.append(row)
             state.epoch = epoch + 1
             # Hundreds of short epochs would drown everything else.
             if plan.validate or (epoch + 1) % math.ceil(plan.epochs / 10) == 0:
                 log.info("%s epoch %d/%d: %s", plan.description, epoch + 1, plan.epochs, _format(row))
             _save(checkpoint, fingerprint, model, optimizer, state, best_weights, fabric, watch.read())
-            if stop:
-                log.info("%s: no better %s since epoch %d", plan.description, plan.criterion, state.best_epoch + 1)
-                break
     if best_weights:
         model.load_state_dict(best_weights)
     model.eval()
-    if fabric.global_rank == 0:
-        checkpoint.unlink(missing_ok=True)
     return state.rows
 
 

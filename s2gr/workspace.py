@@ -85,6 +85,10 @@ class Workspace:
         """What is not an artefact: downloads, checkpoints, timings, half-written outputs."""
         return self.root / ".s2gr"
 
+    def unfinished(self, stage: str) -> Path:
+        """A folder for what a killed stage goes on from; gone when the stage's outputs are in place."""
+        return self.state / "unfinished" / stage
+
     @property
     def params(self) -> Path:
         """The parameters of the last `s2gr run` in this folder."""

@@ -50,7 +50,9 @@ def run(params: Params, inputs: Workspace, outputs: Workspace) -> Metrics:
             before_epoch=lambda epoch: model.begin_epoch(epoch, matrix, seed, warm=origin is not None),
         )
         optimizer = torch.optim.AdamW(model.parameters(), lr=section.learning_rate, weight_decay=0.0, fused=True)
-        rows = fit(fabric, model, optimizer, plan, inputs.state / "checkpoints/codebook.safetensors", fingerprint)
+        rows = fit(
+            fabric, model, optimizer, plan, inputs.unfinished("codebook") / "checkpoint.safetensors", fingerprint
+        )
         model.cpu()
     else:
         assert isinstance(model, RQKMeans)

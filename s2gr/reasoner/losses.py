@@ -34,9 +34,11 @@ def distillation_loss(levels: Sequence[Following], teacher: Tensor, nodes: Seque
     """
     total = teacher.new_zeros(())
     for level, node in zip(levels[:-1], nodes, strict=True):
-        mass = teacher.new_zeros(len(teacher), int(node.max()) + 1).index_add_(1, node, teacher.detach())
+        # Where the items are a sample, a code may lead to a node that none of them lies under.
+        nodes_here = int(max(node.max(), level.child.max())) + 1
+        mass = teacher.new_zeros(len(teacher), nodes_here).index_add_(1, node, teacher.detach())
         allowed = level.log_probabilities > -torch.inf
-        mass = mass.gather(1, level.child.clamp_max(mass.shape[1] - 1)).masked_fill(~allowed, 0.0)
+        mass = mass.gather(1, level.child).masked_fill(~allowed, 0.0)
         share = mass / mass.sum(1, keepdim=True).clamp_min(1e-30)
         total = total - (share * level.log_probabilities.masked_fill(~allowed, 0.0)).sum(1).mean()
     return total

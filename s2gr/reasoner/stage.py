@@ -82,7 +82,7 @@ def run(params: Params, inputs: Workspace, outputs: Workspace) -> Metrics:
         known.append(content)
     for array in known:
         digest.update(np.ascontiguousarray(array).tobytes())
-    checkpoint = inputs.state / "checkpoints/reasoner.safetensors"
+    checkpoint = inputs.unfinished("reasoner") / "checkpoint.safetensors"
     rows = fit(fabric, objective, optimizer, plan, checkpoint, digest.hexdigest())
 
     scores: Row = {}

@@ -7,7 +7,6 @@ of the scores of one batch of users for the whole catalogue.
 from __future__ import annotations
 
 import hashlib
-import shutil
 
 import numpy as np
 import numpy.typing as npt
@@ -35,10 +34,9 @@ def run(params: Params, inputs: Workspace, outputs: Workspace) -> Metrics:
     recommender = Recommender.load(inputs, params)
     users = np.arange(sequences.n_users)
     shards = [users[start : start + section.shard_users] for start in range(0, len(users), section.shard_users)]
-    folder = inputs.state / "recommendations"
     with progress("recommendations", len(users)) as tracker:
         paths = in_shards(
-            folder,
+            inputs.unfinished("recommendations"),
             _fingerprint(params, inputs),
             len(shards),
             lambda shard: recommend_to(shards[shard], sequences, recommender, section, tracker),
@@ -48,7 +46,6 @@ def run(params: Params, inputs: Workspace, outputs: Workspace) -> Metrics:
     with database(params.runtime, inputs.state) as connection:
         told = {"recommendations": str(outputs.recommendations), "k": section.k}
         found = one_row(connection, sql(__file__, "summary.sql"), told)
-    shutil.rmtree(folder, ignore_errors=True)
     return {
         "users": len(users),
         "rows": found["rows"],

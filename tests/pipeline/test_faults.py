@@ -105,7 +105,7 @@ def test_a_source_edited_while_a_model_trains_is_refused_and_the_old_model_comes
     kept = {path: path.read_bytes() for path in (source, params)}
     pipeline_copy.change({"reasoner": {"epochs": 15, "patience": 15}})
     process = _start(pipeline_copy, "dvc", "repro", "reasoner")
-    checkpoint = root / ".s2gr/checkpoints/reasoner.safetensors"
+    checkpoint = root / ".s2gr/unfinished/reasoner/checkpoint.safetensors"
     deadline = time.monotonic() + 180
     while not checkpoint.exists():
         assert process.poll() is None, process.communicate()

@@ -38,6 +38,13 @@ def test_distillation_loss_sums_the_teacher_up_to_the_codes() -> None:
     assert found.item() == pytest.approx(expected, rel=1e-6)
 
 
+def test_a_code_that_leads_to_no_item_of_the_sample_gets_nothing() -> None:
+    # The sample holds items of node 0 only.
+    first = following([[0.9, 0.1]], own=[0], child=[[0, 1]])
+    found = losses.distillation_loss([first, first], torch.tensor([[0.4, 0.6]]), [torch.tensor([0, 0])])
+    assert found.item() == pytest.approx(-math.log(0.9), rel=1e-6)
+
+
 def test_distillation_moves_the_codes_and_not_the_teacher(model: S2GR) -> None:
     if not model.params.distillation:
         pytest.skip("this form is not taught")

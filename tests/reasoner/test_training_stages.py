@@ -128,7 +128,7 @@ def test_a_stage_killed_in_training_resumes_and_ends_with_the_same_bytes(
     files = ["--params", str(tmp_path / "params.yaml"), "--workdir", str(workspace.root)]
     command = [sys.executable, "-m", f"s2gr.{stage}", *files]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    checkpoint = workspace.state / f"checkpoints/{stage}.safetensors"
+    checkpoint = workspace.unfinished(stage) / "checkpoint.safetensors"
     deadline = time.monotonic() + 60
     while not checkpoint.exists():
         assert process.poll() is None, "the stage ended before it could be killed"

@@ -113,7 +113,7 @@ def test_a_killed_run_goes_on_where_it_was_and_ends_with_the_same_bytes(
     execute("recommendations", params, finished)
     assert seen == [0, 10, 20, 20, 30]
     assert finished.recommendations.read_bytes() == undisturbed
-    assert not (finished.state / "recommendations").exists()
+    assert not finished.unfinished("recommendations").exists()
 
 
 def test_shards_of_another_model_or_other_settings_are_not_taken(
@@ -125,7 +125,7 @@ def test_shards_of_another_model_or_other_settings_are_not_taken(
     config = finished.reasoner / "config.json"
     config.write_text(config.read_text() + " ")
     assert stage._fingerprint(params, finished) != fingerprint
-    stale = finished.state / "recommendations/stale/000000.parquet"
+    stale = finished.unfinished("recommendations") / "stale/000000.parquet"
     stale.parent.mkdir(parents=True)
     stale.write_bytes(b"of another model")
     execute("recommendations", params, finished)
