@@ -44,6 +44,10 @@ class KnnSettings:
     shrinkage: float = 10.0
 
 
+# Items whose neighbours are sought at once.
+_BLOCK = 512
+
+
 class ItemKNN:
     """Items that the same users have: cosine on the binary user–item matrix of the training events, shrunk.
 
@@ -59,17 +63,16 @@ class ItemKNN:
         users.sum_duplicates()
         users.data[:] = 1.0
         popularity = np.asarray(users.sum(axis=0), np.float32).ravel()
-        common = sparse.coo_array(users.T @ users)
-        different = common.row != common.col
-        rows, columns, values = common.row[different], common.col[different], common.data[different]
-        values = values / (np.sqrt(popularity[rows] * popularity[columns]) + np.float32(settings.shrinkage))
-        # Of each row the most similar ones, equally similar ones by index.
-        order = np.lexsort((columns, -values, rows))
-        counts = np.bincount(rows, minlength=training.n_items)
-        place = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
-        kept = order[place < settings.neighbours]
-        similar = (values[kept].astype(np.float32), (rows[kept], columns[kept]))
-        self._similar = sparse.csr_array(similar, shape=(training.n_items, training.n_items))
+        items = sparse.csr_array(users.T)
+        # All pairs of items at once would take memory that grows with the square of the histories.
+        self._similar = sparse.csr_array(
+            sparse.vstack(
+                [
+                    _nearest(items[start : start + _BLOCK] @ users, start, popularity, settings)
+                    for start in range(0, training.n_items, _BLOCK)
+                ]
+            )
+        )
         self._tie_break = _TIE_BREAK * popularity / max(popularity.max(initial=0.0), 1.0)
 
     def scores(self, histories: Items, lengths: Items) -> npt.NDArray[np.float32]:
@@ -81,3 +84,19 @@ class ItemKNN:
         met.sum_duplicates()
         met.data[:] = 1.0
         return dense_product(met, self._similar) + self._tie_break
+
+
+def _nearest(
+    common: sparse.csr_array, start: int, popularity: npt.NDArray[np.float32], settings: KnnSettings
+) -> sparse.csr_array:
+    """The similarities to keep ``[rows, items]``, of the numbers of common users of the items from ``start`` on."""
+    pairs = sparse.coo_array(common)
+    different = pairs.row + start != pairs.col
+    rows, columns, values = pairs.row[different], pairs.col[different], pairs.data[different]
+    values = values / (np.sqrt(popularity[rows + start] * popularity[columns]) + np.float32(settings.shrinkage))
+    # Of each row the most similar ones, equally similar ones by index.
+    order = np.lexsort((columns, -values, rows))
+    counts = np.bincount(rows, minlength=common.shape[0])
+    place = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
+    kept = order[place < settings.neighbours]
+    return sparse.csr_array((values[kept].astype(np.float32), (rows[kept], columns[kept])), shape=common.shape)

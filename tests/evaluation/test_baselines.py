@@ -6,6 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from s2gr.evaluation import baselines
 from s2gr.evaluation.baselines import ItemKNN, KnnSettings, Popularity
 from s2gr.evaluation.ranking import top_lists
 
@@ -58,6 +59,14 @@ def test_item_knn_equals_its_definition(
     padded = np.array([history + [-1] * (6 - len(history))])
     knn = ItemKNN(sequences_of(logs), KnnSettings(neighbours, shrinkage))
     assert knn.scores(padded, np.array([len(history)]))[0] == pytest.approx(expected, abs=3e-6)
+
+
+def test_neighbours_sought_in_blocks_are_those_of_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    sequences = sequences_of(np.random.default_rng(0).integers(0, ITEMS, (20, 6)).tolist())
+    histories, lengths = np.array([[0, 1, 2], [3, 4, -1]]), np.array([3, 2])
+    whole = ItemKNN(sequences, KnnSettings(neighbours=3)).scores(histories, lengths)
+    monkeypatch.setattr(baselines, "_BLOCK", 2)
+    assert np.array_equal(ItemKNN(sequences, KnnSettings(neighbours=3)).scores(histories, lengths), whole)
 
 
 def test_held_out_items_do_not_reach_item_knn() -> None:
