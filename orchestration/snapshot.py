@@ -112,14 +112,42 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _link(source: Path, target: Path) -> None:
-    """The same files under other names: what has landed is never written to again (docs/operations.md)."""
+    """The same files under other names: what has landed is never written to again (docs/operations.md).
 
-    def link(file: str, name: str) -> str:
+    Files may land meanwhile. If one has gone since it was listed, renamed say, the folder is listed anew.
+    """
+    moved = True
+
+    def unlisted(error: OSError) -> None:
+        nonlocal moved
+        if not isinstance(error, FileNotFoundError):
+            raise error
+        moved = True
+
+    while moved and source.is_dir():
+        moved = False
+        for folder, _, names in os.walk(source, onerror=unlisted, followlinks=True):
+            below = target / Path(folder).relative_to(source)
+            below.mkdir(parents=True, exist_ok=True)
+            for name in names:
+                if not (below / name).exists():
+                    moved |= not _linked(Path(folder, name), below / name)
+
+
+def _linked(file: Path, name: Path) -> bool:
+    """Whether the file is still there; a symbolic link to nothing is passed over."""
+    if file.is_symlink() and not file.exists():
+        return True
+    try:
+        # A symbolic link would lead elsewhere from another folder.
+        origin = file.resolve()
         try:
-            os.link(file, name)
+            os.link(origin, name)
+        except FileNotFoundError:
+            raise
         except OSError:
             # Another file system.
-            shutil.copyfile(file, name)
-        return name
-
-    shutil.copytree(source, target, copy_function=link)
+            shutil.copyfile(origin, name)
+    except FileNotFoundError:
+        return False
+    return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import errno
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -111,6 +112,42 @@ def test_what_has_landed_is_linked_and_not_doubled(project: Path) -> None:
     retraining.begin([])
     files = (project / "data/landing/log.csv", retraining.folder / "data/landing/log.csv")
     assert os.path.samefile(*files)
+
+
+def test_where_a_symbolic_link_leads_has_landed_too(project: Path) -> None:
+    (project / "raw").mkdir()
+    (project / "raw/more.csv").write_text("more\n")
+    (project / "data/landing/more.csv").symlink_to("../../raw/more.csv")
+    (project / "data/landing/nothing.csv").symlink_to("../../raw/nothing.csv")
+    retraining = Retraining(project, "r1")
+    retraining.begin([])
+    more = retraining.folder / "data/landing/more.csv"
+    assert not more.is_symlink()
+    assert more.read_text() == "more\n"
+    assert not (more.parent / "nothing.csv").is_symlink()
+
+
+@pytest.mark.parametrize("same_file_system", [True, False])
+def test_what_is_renamed_while_the_snapshot_is_taken_is_in_it(
+    project: Path, monkeypatch: pytest.MonkeyPatch, same_file_system: bool
+) -> None:
+    landing, link = project / "data/landing", os.link
+    (landing / "new").mkdir()
+    (landing / "new/more.csv.part").write_text("more\n")
+
+    def late(file: Path, name: Path) -> None:
+        if file.suffix == ".part":
+            file.rename(file.with_suffix(""))
+        if not same_file_system:
+            raise OSError(errno.EXDEV, "another file system")
+        link(file, name)
+
+    monkeypatch.setattr(os, "link", late)
+    retraining = Retraining(project, "r1")
+    retraining.begin([])
+    assert [path.name for path in (retraining.folder / "data/landing/new").iterdir()] == ["more.csv"]
+    assert (retraining.folder / "data/landing/new/more.csv").read_text() == "more\n"
+    assert (retraining.folder / "data/landing/log.csv").exists()
 
 
 def test_invalid_parameters_leave_no_snapshot(project: Path) -> None:
