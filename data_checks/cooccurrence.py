@@ -10,7 +10,7 @@ from data_checks.result import Check, CheckResult
 from data_checks.suite import Rule, between, none_of, one_of, validate_schema_first
 from data_checks.vectors import vector_facts, vector_rules, vector_types
 from s2gr.console import log
-from s2gr.database import database, literal, sql
+from s2gr.database import database, one_file, sql
 from s2gr.params import Params
 from s2gr.workspace import Workspace, readable_artefact
 
@@ -90,9 +90,9 @@ def _facts(workspace: Workspace, params: Params) -> Facts:
         connection.execute(
             f"""
             CREATE VIEW pairs AS SELECT *, file_row_number AS row
-                FROM read_parquet({literal(workspace.cooccurrence)}, file_row_number = true);
-            CREATE VIEW items AS FROM read_parquet({literal(workspace.items)});
-            CREATE VIEW events AS FROM read_parquet({literal(workspace.events)});
+                FROM read_parquet({one_file(workspace.cooccurrence)}, file_row_number = true);
+            CREATE VIEW items AS FROM read_parquet({one_file(workspace.items)});
+            CREATE VIEW events AS FROM read_parquet({one_file(workspace.events)});
             """
         )
         return fetch_facts(connection, sql(__file__, "cooccurrence.sql"), {"window": params.cooccurrence.window})

@@ -9,7 +9,7 @@ from data_checks.inputs import Facts, column_types, fetch_facts, params_of, type
 from data_checks.result import Check, CheckResult
 from data_checks.suite import FACTS, Rule, between, none_of, one_of, validate_schema_first
 from s2gr.console import log
-from s2gr.database import database, literal, sql
+from s2gr.database import database, one_file, sql
 from s2gr.params import Params
 from s2gr.sequences import SPLITS
 from s2gr.sources.folder import digest, landed_files
@@ -183,9 +183,10 @@ def _facts(workspace: Workspace, params: Params) -> Facts:
         connection.execute(
             f"""
             CREATE VIEW events AS
-                SELECT *, file_row_number AS row FROM read_parquet({literal(workspace.events)}, file_row_number = true);
-            CREATE VIEW items AS FROM read_parquet({literal(workspace.items)});
-            CREATE VIEW batches AS FROM read_parquet({literal(workspace.batches)});
+                SELECT *, file_row_number AS row
+                FROM read_parquet({one_file(workspace.events)}, file_row_number = true);
+            CREATE VIEW items AS FROM read_parquet({one_file(workspace.items)});
+            CREATE VIEW batches AS FROM read_parquet({one_file(workspace.batches)});
             """
         )
         made = {"split": params.events.split, "known": list(SPLITS)}

@@ -8,7 +8,7 @@ from data_checks.inputs import Facts, column_types, fetch_facts, json_artefact, 
 from data_checks.result import Check, CheckResult
 from data_checks.suite import Rule, between, none_of, one_of, validate_schema_first
 from s2gr.console import log
-from s2gr.database import database, literal, sql
+from s2gr.database import database, one_file, sql
 from s2gr.params import Params
 from s2gr.workspace import Workspace, readable_artefact
 
@@ -101,8 +101,8 @@ def _facts(workspace: Workspace, params: Params) -> Facts:
         connection.execute(
             f"""
             CREATE VIEW items AS
-                SELECT *, file_row_number AS row FROM read_parquet({literal(workspace.items)}, file_row_number = true);
-            CREATE VIEW events AS FROM read_parquet({literal(workspace.events)});
+                SELECT *, file_row_number AS row FROM read_parquet({one_file(workspace.items)}, file_row_number = true);
+            CREATE VIEW events AS FROM read_parquet({one_file(workspace.events)});
             """
         )
         return fetch_facts(connection, sql(__file__, "items.sql"), {})

@@ -11,7 +11,7 @@ from data_checks.signals import NotMeasured, Signal
 from s2gr.codebook.loading import load_codebook
 from s2gr.content.frozen import content_model, load_content_model
 from s2gr.content.precomputed import load_precomputed
-from s2gr.database import literal, sql
+from s2gr.database import one_file, sql
 from s2gr.embeddings import Matrix
 from s2gr.errors import UserError
 from s2gr.evaluation.since import Since, last_events
@@ -74,7 +74,7 @@ def _content(connection: duckdb.DuckDBPyConnection, workspace: Workspace, bundle
         return np.zeros((0, model.dim), dtype=np.float32)
     rows = connection.execute(
         f"""
-        SELECT item_id, text FROM read_parquet({literal(workspace.items)})
+        SELECT item_id, text FROM read_parquet({one_file(workspace.items)})
         SEMI JOIN (SELECT item_id FROM windows WHERE side = 'current' AND codes IS NULL) AS new USING (item_id)
         ORDER BY item_id
         """

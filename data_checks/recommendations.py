@@ -8,7 +8,7 @@ from data_checks.inputs import Facts, column_types, fetch_facts, params_of, type
 from data_checks.result import Check, CheckResult
 from data_checks.suite import Rule, between, none_of, one_of, validate_schema_first
 from s2gr.console import log
-from s2gr.database import database, literal, sql
+from s2gr.database import database, one_file, sql
 from s2gr.params import Params
 from s2gr.workspace import Workspace, readable_artefact
 
@@ -102,9 +102,9 @@ def _facts(workspace: Workspace, params: Params) -> Facts:
         connection.execute(
             f"""
             CREATE VIEW recommendations AS SELECT *, file_row_number AS row
-                FROM read_parquet({literal(workspace.recommendations)}, file_row_number = true);
-            CREATE VIEW items AS FROM read_parquet({literal(workspace.items)});
-            CREATE VIEW events AS FROM read_parquet({literal(workspace.events)});
+                FROM read_parquet({one_file(workspace.recommendations)}, file_row_number = true);
+            CREATE VIEW items AS FROM read_parquet({one_file(workspace.items)});
+            CREATE VIEW events AS FROM read_parquet({one_file(workspace.events)});
             """
         )
         asked = {"k": params.recommendations.k, "exclude_seen": params.recommendations.exclude_seen}

@@ -9,7 +9,7 @@ from data_checks.inputs import Facts, column_types, fetch_facts, json_artefact, 
 from data_checks.result import Check, CheckResult
 from data_checks.suite import FACTS, Rule, between, frame_of, none_of, not_null, one_of, unmeasured, validate
 from s2gr.console import log
-from s2gr.database import database, literal, sql
+from s2gr.database import database, one_file, sql
 from s2gr.params import Params
 from s2gr.workspace import Workspace, read_table, readable_artefact
 
@@ -132,10 +132,10 @@ def _facts(workspace: Workspace, params: Params, codes: int, columns: list[str])
         connection.execute(
             f"""
             CREATE VIEW sids AS SELECT item_id, list_value({", ".join(columns)}) AS codes, file_row_number AS row
-                FROM read_parquet({literal(workspace.sids)}, file_row_number = true);
+                FROM read_parquet({one_file(workspace.sids)}, file_row_number = true);
             CREATE VIEW items AS SELECT item_id, file_row_number AS row
-                FROM read_parquet({literal(workspace.items)}, file_row_number = true);
-            CREATE VIEW events AS FROM read_parquet({literal(workspace.events)});
+                FROM read_parquet({one_file(workspace.items)}, file_row_number = true);
+            CREATE VIEW events AS FROM read_parquet({one_file(workspace.events)});
             """
         )
         return fetch_facts(connection, sql(__file__, "sids.sql"), {"codes": codes})

@@ -22,7 +22,7 @@ from scipy import sparse
 
 from data_checks.inputs import Facts
 from data_checks.psi import Counts
-from s2gr.database import literal, sql
+from s2gr.database import one_file, sql
 from s2gr.errors import UserError
 from s2gr.params import Params
 from s2gr.sids.semantic_ids import code_columns
@@ -73,7 +73,7 @@ def create(
     if published is None:
         log = readable_artefact(workspace.events, LOG)
         newest = max(1, round(pq.read_metadata(log).num_rows * params.drift.window))
-        connection.execute(sql(__file__, "newest.sql").format(log=literal(log), newest=newest))
+        connection.execute(sql(__file__, "newest.sql").format(log=one_file(log), newest=newest))
     else:
         _view_log(connection, workspace.events, file is not None)
         if file is None:
@@ -85,7 +85,7 @@ def create(
         days = params.drift.days if file is None and params.drift.days else _FOREVER
         window = f"'{round(days * 86_400)} seconds'"
         connection.execute(
-            sql(__file__, "since.sql").format(log=literal(log), window=window, fewest=params.drift.events)
+            sql(__file__, "since.sql").format(log=one_file(log), window=window, fewest=params.drift.events)
         )
     connection.execute(sql(__file__, "windows.sql"))
     connection.execute(sql(__file__, "bins.sql"))
@@ -175,7 +175,7 @@ def _view_sids(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     codes = ", ".join(code_columns(pq.read_schema(path).names))
     connection.execute(
         f"CREATE VIEW sids AS SELECT item_id, list_value({codes}) AS codes "
-        f"FROM read_parquet({literal(path)}) WHERE columns(*) IS NOT NULL"
+        f"FROM read_parquet({one_file(path)}) WHERE columns(*) IS NOT NULL"
     )
 
 
@@ -185,7 +185,7 @@ def _view_log(connection: duckdb.DuckDBPyConnection, log: Path, optional: bool) 
         columns = "'' AS user_id, '' AS item_id, now() AS timestamp, 0 AS position"
         connection.execute(f"CREATE VIEW workspace_log AS SELECT {columns} WHERE false")
     else:
-        connection.execute(f"CREATE VIEW workspace_log AS FROM read_parquet({literal(readable_artefact(log, LOG))})")
+        connection.execute(f"CREATE VIEW workspace_log AS FROM read_parquet({one_file(readable_artefact(log, LOG))})")
 
 
 def _view_file(connection: duckdb.DuckDBPyConnection, file: Path, params: Params) -> None:

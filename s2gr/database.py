@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -52,6 +53,11 @@ def sql(module_file: str, name: str) -> str:
 def literal(value: str | Path) -> str:
     """``value`` as an SQL string, for the places (views, COPY) that take no parameters."""
     return "'" + str(value).replace("'", "''") + "'"
+
+
+def one_file(path: str | Path) -> str:
+    """``path`` as an SQL string for ``read_*``, which takes a ``[``, ``*`` or ``?`` for a pattern of other names."""
+    return literal(re.sub(r"([\[*?])", r"[\1]", str(path)))
 
 
 def identifier(name: str) -> str:

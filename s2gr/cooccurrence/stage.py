@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from s2gr.cooccurrence.propagation import Matrix, propagate, symmetric_adjacency
-from s2gr.database import database, literal, sql
+from s2gr.database import database, one_file, sql
 from s2gr.embeddings import embedding_matrix, embedding_table, has_direction, unit_rows
 from s2gr.errors import UserError
 from s2gr.params import Cooccurrence, Params, Runtime
@@ -59,8 +59,8 @@ def count_pairs(events: Path, items: Path, section: Cooccurrence, runtime: Runti
     readable_artefact(events, ["user_id", "item_id", "position", "split", *(["timestamp"] if timed else [])])
     query = sql(__file__, "counts.sql").format(
         window=section.window,
-        events=literal(events),
-        items=literal(readable_artefact(items, ["item_id"])),
+        events=one_file(events),
+        items=one_file(readable_artefact(items, ["item_id"])),
         limit=f" and {section.window_hours} hours" if timed else "",
         instant=", epoch_us(timestamp) AS instant" if timed else "",
         leads=", ".join(_lead(distance, section.window_hours) for distance in range(1, section.window + 1)),

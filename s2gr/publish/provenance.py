@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from s2gr.database import database, one_row, sql
+from s2gr.database import database, one_file, one_row, sql
 from s2gr.manifest import hash_files
 from s2gr.params import Params
 from s2gr.workspace import Workspace, read_json, readable_artefact
@@ -33,7 +33,8 @@ def training_window(workspace: Workspace, params: Params) -> dict[str, Any]:
     """``training`` and ``log``: how many events, and the times of the first and the last one."""
     readable_artefact(workspace.events, ["timestamp", "split"])
     with database(params.runtime, workspace.state) as connection:
-        row = one_row(connection, sql(__file__, "training_window.sql"), {"events": str(workspace.events)})
+        query = sql(__file__, "training_window.sql").format(events=one_file(workspace.events))
+        row = one_row(connection, query, {})
     return {"training": _window(row, "training_"), "log": _window(row, "")}
 
 

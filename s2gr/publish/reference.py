@@ -19,7 +19,7 @@ from s2gr.codebook.kmeans import residual_kmeans
 from s2gr.codebook.loading import load_codebook
 from s2gr.codebook.model import ResidualCodebook
 from s2gr.content.frozen import content_model, load_content_model
-from s2gr.database import database, literal, sql
+from s2gr.database import database, literal, one_file, sql
 from s2gr.embeddings import Matrix, read_embeddings
 from s2gr.evaluation.metrics import hits
 from s2gr.evaluation.since import Since, known_cases, last_events, ranks
@@ -76,7 +76,7 @@ def write_log(workspace: Workspace, params: Params, bundle: Workspace) -> None:
     target = bundle.reference_log
     target.parent.mkdir(parents=True, exist_ok=True)
     with database(params.runtime, workspace.state) as connection:
-        query = sql(__file__, "reference.sql").format(events=literal(workspace.events))
+        query = sql(__file__, "reference.sql").format(events=one_file(workspace.events))
         connection.execute(f"COPY ({query}) TO {literal(target)} (FORMAT parquet, COMPRESSION zstd)")
 
 

@@ -6,4 +6,4 @@ SELECT
     max(timestamp) AS last,
     min(timestamp) FILTER (split = 'train') AS training_first,
     max(timestamp) FILTER (split = 'train') AS training_last
-FROM read_parquet($events)
+FROM read_parquet({events})

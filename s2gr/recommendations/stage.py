@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from s2gr.code_behind import digest_of_code
 from s2gr.console import Tracker, progress
-from s2gr.database import database, one_row, sql
+from s2gr.database import database, one_file, one_row, sql
 from s2gr.manifest import content_hash, hash_files
 from s2gr.params import Params, Recommendations
 from s2gr.reasoner.recommender import Ranking, Recommender
@@ -44,8 +44,8 @@ def run(params: Params, inputs: Workspace, outputs: Workspace) -> Metrics:
         )
     join(paths, outputs.recommendations)
     with database(params.runtime, inputs.state) as connection:
-        told = {"recommendations": str(outputs.recommendations), "k": section.k}
-        found = one_row(connection, sql(__file__, "summary.sql"), told)
+        query = sql(__file__, "summary.sql").format(recommendations=one_file(outputs.recommendations))
+        found = one_row(connection, query, {"k": section.k})
     return {
         "users": len(users),
         "rows": found["rows"],

@@ -3,4 +3,4 @@ SELECT
     count(*) AS rows,
     count(DISTINCT item_id) AS items,
     count(*) FILTER (rank = $k) AS full_lists
-FROM read_parquet($recommendations)
+FROM read_parquet({recommendations})

@@ -71,7 +71,7 @@ def _named(source: Source, role: Role) -> list[Path] | None:
     name = source.interactions if role == "interactions" else source.items
     if name is None:
         return None
-    if not is_pattern(name):
+    if not is_pattern(source, name):
         path = source.file(name, f"source.{role}")
         if not path.is_file():
             raise UserError(f"source.{role}: {path.absolute()} does not exist; check source.path and the file's name")

@@ -33,8 +33,9 @@ def candidates(folder: Path) -> list[Path]:
     ]
 
 
-def is_pattern(name: str) -> bool:
-    return any(sign in name for sign in "*?[")
+def is_pattern(source: Source, name: str) -> bool:
+    """Whether ``name`` stands for several files: not if one is called just that."""
+    return any(sign in name for sign in "*?[") and not (source.path / name).is_file()
 
 
 def landed_files(source: Source) -> list[Path]:
@@ -42,8 +43,8 @@ def landed_files(source: Source) -> list[Path]:
 
     Raises: UserError: one that is named lies elsewhere.
     """
-    named = {"interactions": source.interactions, "items": source.items}
-    paths = [source.file(name, f"source.{role}") for role, name in named.items() if name and not is_pattern(name)]
+    named = {"source.interactions": source.interactions, "source.items": source.items}
+    paths = [source.file(name, key) for key, name in named.items() if name and not is_pattern(source, name)]
     return list(dict.fromkeys([*candidates(source.path), *(path for path in paths if path.is_file())]))
 
 

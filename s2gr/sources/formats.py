@@ -11,7 +11,7 @@ from typing import IO, cast
 
 import duckdb
 
-from s2gr.database import identifier, literal
+from s2gr.database import identifier, literal, one_file
 from s2gr.errors import UserError
 from s2gr.sources.faults import long_line, readable
 from s2gr.sources.folder import SUFFIXES
@@ -86,10 +86,10 @@ def open_file(path: Path, connection: duckdb.DuckDBPyConnection) -> DataFile:
 
 
 def _open_parquet(path: Path, connection: duckdb.DuckDBPyConnection) -> DataFile:
-    columns = connection.execute(f"DESCRIBE SELECT * FROM read_parquet({literal(path)})").fetchall()
+    columns = connection.execute(f"DESCRIBE SELECT * FROM read_parquet({one_file(path)})").fetchall()
     scan = (
         "SELECT file_row_number + 1 AS s2gr_row, * EXCLUDE (file_row_number) "
-        f"FROM read_parquet({literal(path)}, file_row_number = true)"
+        f"FROM read_parquet({one_file(path)}, file_row_number = true)"
     )
     return DataFile(path, scan, {name: kind for name, kind, *_ in columns})
 
@@ -109,10 +109,16 @@ def _open_csv(path: Path) -> DataFile:
     _refuse_long_lines(path)
     types = "{" + ", ".join(f"{literal(name)}: 'VARCHAR'" for name in names) + "}"
     scan = (
-        f"SELECT row_number() OVER () AS s2gr_row, * FROM read_csv({literal(path)}, columns = {types}, header = true, "
+        f"SELECT row_number() OVER () AS s2gr_row, * FROM read_csv({_text(path)}, columns = {types}, header = true, "
         f"auto_detect = false, delim = {literal(separator)}, quote = '\"', escape = '\"')"
     )
     return DataFile(path, scan, dict.fromkeys(names, "VARCHAR"))
+
+
+def _text(path: Path) -> str:
+    """The first arguments of ``read_csv`` and ``read_ndjson_objects``."""
+    # Told, as DuckDB takes what follows a ``?`` for no part of the name.
+    return f"{one_file(path)}, compression = '{'gzip' if path.name.endswith('.gz') else 'none'}'"
 
 
 def _named(names: list[str]) -> list[str]:
@@ -148,7 +154,7 @@ def _first_line(path: Path) -> str:
 
 
 def _open_jsonl(path: Path, connection: duckdb.DuckDBPyConnection) -> DataFile:
-    scan = f"SELECT row_number() OVER () AS s2gr_row, json AS record FROM read_ndjson_objects({literal(path)})"
+    scan = f"SELECT row_number() OVER () AS s2gr_row, json AS record FROM read_ndjson_objects({_text(path)})"
     keys = connection.execute(
         f"SELECT DISTINCT unnest(json_keys(record)) AS key FROM ({scan} LIMIT {_SAMPLE}) ORDER BY key"
     ).fetchall()

@@ -24,7 +24,7 @@ import duckdb
 import pyarrow as pa
 
 from s2gr.console import log
-from s2gr.database import literal
+from s2gr.database import one_file
 from s2gr.errors import UserError
 from s2gr.params import Source
 from s2gr.sources.folder import digest, identity, snapshot
@@ -151,7 +151,7 @@ def _check(path: Path, content: bytes, expected: str) -> None:
 
 def _ratings_batch(path: Path, header: bool) -> Batch:
     scan = f"""SELECT row_number() OVER () AS row, * FROM read_csv(
-        {literal(path)}, auto_detect = false, delim = '\t', header = {header},
+        {one_file(path)}, auto_detect = false, delim = '\t', header = {header},
         columns = {{user_id: 'VARCHAR', item_id: 'VARCHAR', rating: 'VARCHAR', timestamp: 'VARCHAR'}})"""
     record = "json_object('user_id', user_id, 'item_id', item_id, 'rating', rating, 'timestamp', timestamp)"
     return Batch(

@@ -248,8 +248,9 @@ def test_missing_columns_and_files_are_named(clean: Workspace, tmp_path: Path) -
 
 
 def test_csv_will_do_for_text(clean: Workspace, tmp_path: Path) -> None:
-    (tmp_path / "new.csv").write_text("item_id,title,text\n196.0,A soap,soap oil\n")
-    told = json.loads(ask(clean, tmp_path / "new.csv", "--json").stdout)
+    (tmp_path / "new[1].csv").write_text("item_id,title,text\n196.0,A soap,soap oil\n")
+    (tmp_path / "new1.csv").write_text("item_id,title,text\n197,A soap,soap oil\n")
+    told = json.loads(ask(clean, tmp_path / "new[1].csv", "--json").stdout)
     assert told["items"][0]["item_id"] == "196"
 
 

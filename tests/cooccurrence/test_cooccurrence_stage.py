@@ -183,3 +183,9 @@ def test_a_damaged_log_is_told(tmp_path: Path) -> None:
 def test_no_spill_folder_is_left_behind(tmp_path: Path) -> None:
     run(workspace := prepare(tmp_path, [["a", "b"]]))
     assert not list(workspace.state.glob("duckdb-*"))
+
+
+def test_a_folder_with_signs_of_a_pattern_is_read_itself(tmp_path: Path) -> None:
+    prepare(tmp_path / "w1", [["a", "b"]])
+    run(workspace := prepare(tmp_path / "w[1]", [["c", "d"]]))
+    assert read_table(workspace.cooccurrence)["item_a"].to_pylist() == ["c"]

@@ -112,7 +112,7 @@ def test_a_file_of_events_is_measured_as_if_it_had_landed(
     published: Workspace, made_with: MadeWith, tmp_path: Path
 ) -> None:
     more = later(walk())
-    path = tmp_path / "newest.csv"
+    path = tmp_path / "newest[1].csv"
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["user_id", "item_id", "timestamp"])

@@ -57,6 +57,16 @@ def write_parquet(path: Path, keys: str, data: list[tuple[Any, ...]]) -> None:
     pq.write_table(pa.table(dict(zip(keys.split(","), map(list, zip(*data, strict=True)), strict=True))), path)
 
 
+def land_events(folder: Path, name: str, kind: str, data: list[tuple[Any, ...]]) -> None:
+    columns, path = "user_id,item_id,timestamp", folder / f"{name}.{kind}"
+    match kind:
+        case "parquet":
+            write_parquet(path, columns, data)
+        case _:
+            text = (csv if "csv" in kind else jsonl)(columns, data).encode()
+            path.write_bytes(gzip.compress(text) if kind.endswith(".gz") else text)
+
+
 def land(folder: Path, kind: str) -> None:
     columns, item_columns = "user_id,item_id,timestamp", "item_id,title,text"
     match kind:
@@ -361,6 +371,26 @@ def test_patterns_say_which_files_count_and_the_others_are_left_out(
     assert not landing.misfits
     with pytest.raises(UserError, match=r"source\.interactions: no file in .* matches 'web-\*'; correct the pattern"):
         open_source(source.model_copy(update={"interactions": "web-*"}), connection, tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv", "csv.gz", "jsonl", "jsonl.gz"])
+@pytest.mark.parametrize("name", ["log[1]", "log*", "log?", "[log]1", "log[!1]", "**"])
+def test_signs_of_a_pattern_in_a_files_name_are_read_as_they_stand(
+    name: str, kind: str, tmp_path: Path, connection: duckdb.DuckDBPyConnection
+) -> None:
+    folder = tmp_path / "land[1]"
+    for place, events in ((tmp_path / "land1", EVENTS[:1]), (folder, EVENTS[:1])):
+        place.mkdir()
+        land_events(place, "log1", kind, events)
+    land_events(folder, name, kind, EVENTS[1:])
+    # Named, it goes before what it would match as a pattern.
+    for source in (Source(kind="files", path=folder), Source(kind="files", path=folder, interactions=f"{name}.{kind}")):
+        connection.execute("DROP TABLE IF EXISTS interactions; DROP TABLE IF EXISTS items")
+        landing = read_all(source, connection)
+        (number,) = (n for n, batch in enumerate(landing.batches) if batch.name == f"{name}.{kind}")
+        found = connection.execute(f"SELECT user_id, item_id FROM interactions WHERE batch = {number}").fetchall()
+        assert found == [(user, item) for user, item, _ in EVENTS[1:]]
+        assert len(landing.batches) == (1 if source.interactions else 2)
 
 
 def test_vectors_of_items_in_the_same_folder_are_none_of_ours(
