@@ -132,9 +132,10 @@ class Batcher:
         loop = asyncio.get_running_loop()
         with ThreadPoolExecutor(1, "pipe") as thread:
             while True:
-                decoder = await loop.run_in_executor(thread, start)
+                decoder: Decoder | None = None
                 joined = False
                 try:
+                    decoder = await loop.run_in_executor(thread, start)
                     await loop.run_in_executor(thread, decoder.wait)
                     joined = True
                     self._join(1)
@@ -143,8 +144,12 @@ class Batcher:
                         await self._ranked(batch, thread, partial(_rank_there, decoder))
                 except Lost:
                     log.warning("a decoder process is gone; another one is started")
+                except Exception as error:
+                    # Out of memory, processes or open files: the thread and the other processes go on ranking.
+                    log.warning("a decoder process can't be started (%r); tried again in %g s", error, _AGAIN)
                 finally:
-                    decoder.close()
+                    if decoder:
+                        decoder.close()
                     self._join(-1 if joined else 0)
                 await asyncio.sleep(_AGAIN)
 

@@ -125,6 +125,34 @@ def test_a_batch_that_fails_fails_for_those_in_it_alone(bundle: Served, monkeypa
     assert len(found) == 4
 
 
+def test_a_process_that_can_not_be_started_is_tried_again_and_stops_nobody(
+    bundle: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries, told = 0, []
+
+    def start() -> Decoder:
+        nonlocal tries
+        tries += 1
+        raise OSError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(batching, "_AGAIN", 0.01)
+    monkeypatch.setattr(batching.log, "warning", lambda line, *values: told.append(line % values))
+    batcher = Batcher(4, 100)
+
+    async def meanwhile() -> list[Recommended]:
+        working = asyncio.create_task(batcher.run([start]))
+        while tries < 2 and not working.done():
+            await asyncio.sleep(0.01)
+        found = await asyncio.wait_for(batcher.rank(asked(bundle)), 60)
+        working.cancel()
+        return found
+
+    found = asyncio.run(meanwhile())
+    batcher.close()
+    assert [item.item_id for item in found] == [item.item_id for item in alone(asked(bundle))]
+    assert "can't be started (BlockingIOError(11, 'Resource temporarily unavailable'))" in told[0]
+
+
 def test_processes_rank_as_the_service_does_and_one_that_dies_loses_nothing(bundle: Served) -> None:
     started: list[Decoder] = []
 
