@@ -57,13 +57,18 @@ def open_files(source: Source, connection: duckdb.DuckDBPyConnection) -> Landing
         if isinstance(found, str):
             ignored.append(Misfit(name, content, None, False, found))
             continue
+        if isinstance(found, Misfit):
+            misfits.append(found)
+            continue
         taken[content] = name
-        batches += [found] if isinstance(found, Batch) else []
-        misfits += [found] if isinstance(found, Misfit) else []
+        batches.append(found)
+    # A wrong suffix, or a wrong digest beside it, is of no account where the same content is read under another name.
+    refused = [misfit for misfit in misfits if taken.setdefault(misfit.digest, misfit.name) == misfit.name]
+    copies |= {misfit.name: taken[misfit.digest] for misfit in misfits if taken[misfit.digest] != misfit.name}
     if not any(batch.role == "interactions" for batch in batches):
-        raise UserError(_nothing_fits(source, misfits))
+        raise UserError(_nothing_fits(source, refused))
     known = identity(digests, lambda path: digests[path])
-    return Landing(batches, misfits, ignored, copies, before, known, lambda: with_sidecars(landed_files(source)))
+    return Landing(batches, refused, ignored, copies, before, known, lambda: with_sidecars(landed_files(source)))
 
 
 def _named(source: Source, role: Role) -> list[Path] | None:

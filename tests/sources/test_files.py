@@ -347,6 +347,30 @@ def test_every_file_that_fits_is_a_batch_and_a_content_counts_once(
     assert landing.batches[0].digest == hashlib.sha256(GOOD.encode()).hexdigest()
 
 
+@pytest.mark.parametrize(("bad", "good"), [("a.csv", "b.jsonl"), ("b.csv", "a.jsonl"), ("a.jsonl", "b.jsonl")])
+def test_a_sound_name_of_a_content_counts_before_one_that_is_refused(
+    bad: str, good: str, tmp_path: Path, connection: duckdb.DuckDBPyConnection
+) -> None:
+    for name in (bad, good, "c.csv"):
+        (tmp_path / name).write_text(jsonl("user_id,item_id,timestamp", EVENTS))
+    (tmp_path / f"{bad}.sha256").write_text("0" * 64)
+    landing = open_source(Source(kind="files", path=tmp_path), connection, tmp_path)
+    assert [batch.name for batch in landing.batches] == [good]
+    assert landing.copies == {bad: good, "c.csv": good}
+    assert not landing.misfits
+
+
+def test_of_a_content_that_is_nowhere_sound_one_name_is_refused(
+    tmp_path: Path, connection: duckdb.DuckDBPyConnection
+) -> None:
+    (tmp_path / "good.csv").write_text(GOOD)
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_text("no,columns\n1,2\n")
+    landing = open_source(Source(kind="files", path=tmp_path), connection, tmp_path)
+    assert [misfit.name for misfit in landing.misfits] == ["a.csv"]
+    assert landing.copies == {"b.csv": "a.csv"}
+
+
 @pytest.mark.parametrize("name", ["log.csv.part", "log.csv.tmp", ".log.csv", "_temporary/log.csv", ".git/log.csv"])
 def test_a_file_that_is_still_being_written_does_not_count(
     name: str, tmp_path: Path, connection: duckdb.DuckDBPyConnection
