@@ -86,30 +86,35 @@ class Shelf:
 
     def __init__(self, published: Path, params: Params, lists: Lists) -> None:
         self._published, self.params, self._lists = published, params, lists
-        self._seen = self._state()
+        self._version, self._stamps = current_version(published), lists.stamps()
         self.current = self._read()
 
     def refresh(self) -> bool:
-        """Take over what has changed; whether anything has.
+        """Take over what has changed, the lists or else the version; whether anything has.
 
         Raises: UserError: what is new can't be served; what was served still is, and the next call tries again.
         """
-        state = self._state()
-        if state == self._seen:
-            return False
-        version, _ = state
-        if version == self.current.version:
-            hidden = self._lists.hidden(self.current.recommender)
-            self.current = replace(self.current, hidden=hidden)
-            log.info("took over new lists: %d items are taken out", len(hidden))
-        else:
+        # The lists first: an item is to be taken out though what was published is damaged.
+        stamps, broken = self._lists.stamps(), None
+        if stamps != self._stamps:
+            try:
+                hidden = self._lists.hidden(self.current.recommender)
+            except UserError as error:
+                # They may be meant for a version that is new, too.
+                broken = error
+            else:
+                self.current, self._stamps = replace(self.current, hidden=hidden), stamps
+                log.info("took over new lists: %d items are taken out", len(hidden))
+                return True
+        version = current_version(self._published)
+        if version != self._version:
             self.current = self._read()
+            self._version, self._stamps = version, stamps
             log.info("took over %s", self.current.version)
-        self._seen = state
-        return True
-
-    def _state(self) -> tuple[str | None, tuple[_Stamp, _Stamp]]:
-        return current_version(self._published), self._lists.stamps()
+            return True
+        if broken:
+            raise broken
+        return False
 
     def _read(self) -> Served:
         folder = current_bundle(self._published)
