@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from s2gr.params import Params
+from s2gr.params import Params, Source
 from s2gr.stage import STAGES, sections_of
 from s2gr.workspace import Workspace, read_json, write_json
 
@@ -135,15 +135,25 @@ def _source_hashes(stage: str, params: Params) -> Hashes:
         return {str(earlier): _hash(earlier)}
     if "source" not in sections_of(stage):
         return {}
-    folder = params.source.path
-    files = {path for path in folder.rglob("*") if path.is_file()} if folder.is_dir() else set()
-    if stage == "content":
-        if params.content.frozen:
-            files |= {path for path in params.content.frozen.rglob("*") if path.is_file()}
-        files |= {folder / name for name in (params.content.embeddings, params.content.ids) if name}
-        if params.content.model and Path(params.content.model).is_dir():
-            files.add(Path(params.content.model))
+    folder, content = params.source.path, params.content
+    if stage == "events":
+        return {str(path): _hash(path) for path in sorted(_landed(params.source))}
+    files = {path for path in content.frozen.rglob("*") if path.is_file()} if content.frozen else set()
+    files |= {folder / name for name in (content.embeddings, content.ids) if name}
+    if content.model and Path(content.model).is_dir():
+        files.add(Path(content.model))
     return {str(path): _hash(path) for path in sorted(files)}
+
+
+def _landed(source: Source) -> list[Path]:
+    """What the stage ``events`` reads; what lies beside it, as a file that is still being written, does not count."""
+    if source.kind == "movielens-100k":
+        from s2gr.sources.movielens import copies_in
+
+        return copies_in(source.path)
+    from s2gr.sources.folder import landed_files, with_sidecars
+
+    return with_sidecars(landed_files(source)) if source.path.is_dir() else []
 
 
 def _code_hash(folders: Iterable[str]) -> str:

@@ -115,6 +115,12 @@ def open_movielens(source: Source, connection: duckdb.DuckDBPyConnection, downlo
     return Landing(batches, [], [], {}, snapshot(files), identity(files), lambda: files)
 
 
+def copies_in(folder: Path) -> list[Path]:
+    """Whatever of the data set lies in ``folder``."""
+    names = [name for copy in _COPIES for name in (copy.ratings, copy.movies)]
+    return [path for place in (folder, folder / "ml-100k") for name in names if (path := place / name).is_file()]
+
+
 def _find(folder: Path) -> tuple[Path, _Copy] | None:
     """The first complete copy in ``folder`` or in its subfolder ``ml-100k``."""
     for place in (folder, folder / "ml-100k"):

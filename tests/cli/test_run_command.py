@@ -17,6 +17,9 @@ from s2gr.params import Params
 from s2gr.stage import STAGES
 from s2gr.workspace import Workspace, read_json
 
+FILES = ("--set", "source.kind=files")
+VECTORS = ("--set", "content.kind=precomputed", "--set", "content.embeddings=v.npy", "--set", "content.ids=v.txt")
+
 
 def run(*arguments: str) -> Result:
     return CliRunner().invoke(app, ["run", "--workdir", "w", *arguments])
@@ -64,11 +67,46 @@ def test_runtime_counts_for_all_stages_except_for_its_memory_limit(stages: Any) 
 
 
 def test_changed_raw_file_runs_everything_that_reads_it(stages: Any, tmp_path: Path) -> None:
-    (tmp_path / "data/landing/log.csv").write_text("a")
+    landing = tmp_path / "data/landing"
+    (landing / "log.csv").write_text("a")
+    run(*FILES, *VECTORS)
+    for name in ("log.csv", "log.csv.sha256", "new.jsonl"):
+        (landing / name).write_text("b")
+        # The fake events are the same, so nothing else changed.
+        assert again(stages, *FILES, *VECTORS) == ["events"]
+    (landing / "new.jsonl").rename(landing / "other.jsonl")
+    assert again(stages, *FILES, *VECTORS) == ["events"]
+    for name in ("v.npy", "v.txt"):
+        (landing / name).write_text("b")
+        assert again(stages, *FILES, *VECTORS) == ["content"]
+
+
+def test_changed_movielens_file_runs_events(stages: Any, tmp_path: Path) -> None:
     run()
-    (tmp_path / "data/landing/log.csv").write_text("b")
-    # The fake events are the same, so nothing else changed.
-    assert again(stages) == ["events", "content"]
+    (tmp_path / "data/landing/ml-100k").mkdir()
+    (tmp_path / "data/landing/ml-100k/u.data").write_text("a")
+    assert again(stages) == ["events"]
+
+
+@pytest.mark.parametrize("name", ["next.csv.part", ".git/index", "_temporary/log.csv", "notes.txt", "old.csv.sha256"])
+def test_files_that_do_not_count_disturb_nothing(stages: Any, name: str) -> None:
+    def write() -> None:
+        path = Path("data/landing") / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(str(len(stages.ran)))
+
+    stages.during = {"events": write, "content": write}
+    result = run(*FILES)
+    assert result.exit_code == 0, result.output
+    write()
+    assert again(stages, *FILES) == []
+
+
+def test_a_folder_of_artefacts_inside_the_source_is_refused(stages: Any) -> None:
+    result = run(*FILES, "--set", "source.path=.")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: --workdir w lies in source.path (.), where the artefacts would count")
+    assert not Path("w").exists()
 
 
 @pytest.mark.parametrize("output", ["data/sids.parquet", "models/codebook", "reports/sids.json"])
@@ -123,11 +161,19 @@ def test_until_stops_after_the_stage(stages: Any) -> None:
 
 
 def test_source_that_changes_during_a_stage_is_refused(stages: Any) -> None:
-    stages.during["events"] = lambda: Path("data/landing/new.csv").write_text("x")
-    result = run()
+    stages.during["content"] = lambda: Path("data/landing/v.npy").write_text("x")
+    result = run(*VECTORS)
     assert result.exit_code == 2
-    assert "error: events: data/landing/new.csv changed while it ran" in result.stderr
-    assert not Path("w/data/events.parquet").exists()
+    assert "error: content: data/landing/v.npy changed while it ran" in result.stderr
+    assert not Path("w/data/content.parquet").exists()
+
+
+def test_a_file_that_lands_while_events_runs_is_looked_at_again_by_the_next_run(stages: Any) -> None:
+    stages.during["events"] = lambda: Path("data/landing/new.csv").write_text("x")
+    assert run(*FILES).exit_code == 0
+    assert stages.ran == list(STAGES)
+    assert again(stages, *FILES) == ["events"]
+    assert again(stages, *FILES) == []
 
 
 def test_code_that_changes_during_a_stage_makes_the_next_run_run_it_again(
