@@ -82,12 +82,13 @@ class Gate:
 
 
 def newest_held_out(work: Workspace, champion: Workspace) -> Since:
-    """The last event of each user, if it is held out and newer than the champion's log."""
+    """The last event of each user, if it is a test target and newer than the champion's log."""
     ended = datetime.fromisoformat(read_manifest(champion.root).facts["log"]["last"])
     table = read_table(work.events, ["user_id", "item_id", "timestamp", "split"])
     users = pc.rank(table["user_id"], tiebreaker="dense").to_numpy().astype(np.int64)
     newer = pc.greater(table["timestamp"], pa.scalar(ended, table.schema.field("timestamp").type))
-    held_out = pc.not_equal(table["split"].cast(pa.string()), "train")
+    # On validation targets, which a temporal split has among the last events, the challenger chose epoch and weights.
+    held_out = pc.equal(table["split"].cast(pa.string()), "test")
     eligible = pc.and_(newer, held_out).to_numpy()
     return last_events(users, table["item_id"].combine_chunks().cast(pa.string()), np.asarray(eligible))
 

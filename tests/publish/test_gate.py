@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -17,7 +19,7 @@ from s2gr.publish.publishing import publish
 from s2gr.publish.shown import told
 from s2gr.publish.versions import current_bundle, current_version
 from s2gr.reasoner.recommender import Recommender
-from s2gr.workspace import Workspace
+from s2gr.workspace import Workspace, write_table
 
 from ..later import USERS, evaluated, land, later, walk
 
@@ -138,6 +140,16 @@ def test_cases_are_last_events_that_are_newer_than_the_champions_log(finished: W
     users = [log["user_id"][row].as_py() for row in found.targets.tolist()]
     assert users == [f"u{user:02}" for user in range(10)]
     assert [found.item_ids[row].as_py() for row in found.targets.tolist()] == more["item_id"].to_pylist()[9:100:10]
+
+
+def test_what_the_challenger_was_chosen_by_is_no_case(work: Workspace, champion: Workspace) -> None:
+    log = pq.read_table(work.events)
+    # As a temporal split does it: the last events of the first ten users came before the cut for test.
+    validation = pc.less(log["user_id"].cast(pa.string()), "u10")
+    split = pc.if_else(validation, "validation", log["split"].cast(pa.string())).cast(log.schema.field("split").type)
+    write_table(log.set_column(log.schema.get_field_index("split"), "split", split), work.events)
+    found = newest_held_out(work, champion)
+    assert [log["user_id"][row].as_py() for row in found.targets.tolist()] == [f"u{user:02}" for user in range(10, 40)]
 
 
 def test_both_are_measured_by_what_they_recommend_to_the_same_users(
