@@ -35,7 +35,7 @@ def serve(
         port: 0 takes a free one.
         ready: called with the address, once it answers there.
 
-    Raises: UserError: nothing is published, it is damaged, a list can't be read, or the address is taken.
+    Raises: UserError: nothing is published, it is damaged, a list can't be read, or the address is empty or taken.
     """
     shelf = Shelf(published, params, lists)
     listener = _listen(host, port)
@@ -59,6 +59,9 @@ def serve(
 
 
 def _listen(host: str, port: int) -> socket.socket:
+    if not host:
+        # The system takes it for every address of the machine.
+        raise UserError("--host is empty; give the address to listen on, such as 127.0.0.1, or 0.0.0.0 for all")
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family, backlog=2048)

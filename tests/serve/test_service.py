@@ -395,6 +395,14 @@ def test_it_starts_without_what_only_training_needs() -> None:
     assert subprocess.check_output([sys.executable, "-c", program], text=True) == "set()\n"
 
 
+def test_an_empty_address_is_not_taken_for_all_addresses(published: Workspace) -> None:
+    command = [S2GR, "serve", "--workdir", str(published.root), "--port", "0", "--host", ""]
+    found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    assert found.returncode == 2
+    assert found.stderr.startswith("error: --host is empty; give the address to listen on")
+    assert found.stderr.count("\n") == 1
+
+
 def test_an_address_that_is_taken_is_told_in_one_line(service: Service, published: Workspace) -> None:
     port = str(urlsplit(service.address).port)
     command = [S2GR, "serve", "--workdir", str(published.root), "--port", port]
