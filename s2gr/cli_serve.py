@@ -92,7 +92,7 @@ def explain(
         if html:
             from s2gr.serve.explain_page import render
 
-            html.write_text(render(found), encoding="utf-8")
+            _write_page(html, render(found))
             typer.echo(f"wrote {html}", err=as_json)
         if as_json:
             typer.echo(explaining.as_json(found))
@@ -139,6 +139,16 @@ def _published(workspace: Workspace, files: list[Path] | None) -> tuple[Path, Re
 
     folder = current_bundle(workspace.published)
     return folder, Recommender.load(folder, one_thread(params_of(Workspace(folder), files)))
+
+
+def _write_page(path: Path, text: str) -> None:
+    from s2gr.errors import UserError
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"--html {path}: can't be written ({error.strerror}); give another file") from error
 
 
 def _one_of(user: str | None, history: list[str] | None) -> None:

@@ -19,6 +19,8 @@ from s2gr.errors import UserError
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 Count = Annotated[int, Field(ge=1)]
+# A hundred years at most: dates and microseconds can be counted with it.
+Hours = Annotated[float, Field(ge=0.0, le=876_000.0)]
 
 
 class Section(BaseModel):
@@ -129,7 +131,7 @@ class Cooccurrence(Section):
     # Items at most this many positions apart in one user's training history co-occur.
     window: Count = 3
     # … and at most this many hours; null = whatever the time between them.
-    window_hours: Annotated[float, Field(ge=0.0)] | None = None
+    window_hours: Hours | None = None
     # α: how much of an item's own content stays in each propagation step; 1 switches propagation off.
     teleport: Annotated[float, Field(gt=0.0, le=1.0)] = 0.3
     # Kg
@@ -316,7 +318,7 @@ class Retraining(Section):
     """When drift starts a retraining, and what its challenger must show (orchestration/retraining.py)."""
 
     # At least so long after the last one began; an alarm in between is told, and starts nothing.
-    cooldown_hours: Annotated[float, Field(ge=0.0)] = 24.0
+    cooldown_hours: Hours = 24.0
     # The challenger goes on from the champion's codebook and content model, so that few items change their ID. They are
     # learned anew where new items fit them badly.
     warm_start: bool = True
@@ -413,7 +415,8 @@ def _read(file: Path) -> dict[str, Any]:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{file} does not exist; give --params FILE or run in the project's folder") from None
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+    # A date that there is not (2020-13-45) is a ValueError, brackets within brackets without end a RecursionError.
+    except (yaml.YAMLError, ValueError, RecursionError, OSError) as error:
         raise UserError(f"{file} is not readable YAML: {' '.join(str(error).split())}") from None
     if content is None:
         return {}
@@ -425,7 +428,7 @@ def _read(file: Path) -> dict[str, Any]:
 def _parse_value(setting: str, value: str) -> Any:
     try:
         return yaml.safe_load(value)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):
         raise UserError(f"--set {setting!r}: the value is not valid YAML") from None
 
 

@@ -48,6 +48,10 @@ def test_overlays_do_not_change_one_another(tmp_path: Path) -> None:
         ("content.kind=precomputed", "needs `content.embeddings`"),
         ("evaluation.beams=[5]", "every beam must be at least"),
         ("no-value", "--set: expected section.key=value, found 'no-value'"),
+        ("events.k_core=2020-13-45", "--set 'events.k_core=2020-13-45': the value is not valid YAML"),
+        ("events.k_core=" + "[" * 2000, "the value is not valid YAML"),
+        ("retraining.cooldown_hours=99999999", "retraining.cooldown_hours: .* less than or equal to 876000"),
+        ("cooccurrence.window_hours=1.0e+300", "cooccurrence.window_hours: .* less than or equal to 876000"),
     ],
 )
 def test_a_wrong_setting_is_one_line(setting: str, message: str) -> None:
@@ -60,6 +64,8 @@ def test_a_wrong_setting_is_one_line(setting: str, message: str) -> None:
     ("text", "message"),
     [
         ("reasoner: [1", "is not readable YAML"),
+        ("events: {k_core: 2020-13-45}", "is not readable YAML: month must be in"),
+        ("events: " + "[" * 2000, "is not readable YAML"),
         ("- a\n- b\n", "expected sections such as `events:`, found list"),
         ("reasoner: 3\n", "reasoner: .* found 3"),
     ],

@@ -52,10 +52,13 @@ class Recommendations:
 def known_history(recommender: Recommender, events: Path, wish: Wish) -> tuple[list[str], int]:
     """The item ids of the history that is meant, and how many of a user's events are on items that are not known.
 
-    Raises: UserError: an unknown user or item, a title that may be several, or nothing that is known.
+    Raises: UserError: an unknown user or item, a title that may be several, or nothing, or nothing that is known.
     """
     if wish.user is None:
-        return Finder(recommender.item_ids, recommender.titles).history(wish.history), 0
+        history = Finder(recommender.item_ids, recommender.titles).history(wish.history)
+        if not history:
+            raise UserError("--history: expected ids or titles of items, oldest first, found none")
+        return history, 0
     met = history_of_user(events, wish.user)
     known = [item_id for item_id in met if item_id in recommender.row_of]
     if not known:

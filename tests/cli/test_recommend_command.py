@@ -26,10 +26,10 @@ def served(finished: Workspace, made_with: Callable[..., Params]) -> Workspace:
     return finished
 
 
-def ask(workspace: Workspace, *arguments: str) -> Result:
+def ask(workspace: Workspace, *arguments: str, command: str = "recommend") -> Result:
     from s2gr.cli import app
 
-    return CliRunner().invoke(app, ["recommend", "--workdir", str(workspace.root), *arguments])
+    return CliRunner().invoke(app, [command, "--workdir", str(workspace.root), *arguments])
 
 
 def history_of(workspace: Workspace, user: str) -> list[str]:
@@ -86,6 +86,14 @@ def test_a_user_or_a_history_is_needed_and_not_both(served: Workspace) -> None:
         result = ask(served, *arguments)
         assert result.exit_code == 2
         assert result.stderr == "error: give either --user USER or --history id1,id2,…\n"
+
+
+@pytest.mark.parametrize("command", ["recommend", "explain"])
+@pytest.mark.parametrize("history", ["", " , "])
+def test_an_empty_history_is_refused(served: Workspace, command: str, history: str) -> None:
+    result = ask(served, "--history", history, command=command)
+    assert result.exit_code == 2
+    assert result.stderr == "error: --history: expected ids or titles of items, oldest first, found none\n"
 
 
 def test_lists_of_items_say_what_may_come_up(served: Workspace, tmp_path: Path) -> None:

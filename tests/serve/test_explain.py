@@ -210,7 +210,7 @@ class _Page(HTMLParser):
 
 
 def test_the_page_holds_the_trees_and_needs_nothing_else(served: Workspace, tmp_path: Path) -> None:
-    page = tmp_path / "out.html"
+    page = tmp_path / "new/folder/out.html"
     assert ask(served, "--user", "u07", "--html", str(page)).stdout == f"wrote {page}\n"
     text = page.read_text(encoding="utf-8")
     _Page(text)
@@ -219,6 +219,13 @@ def test_the_page_holds_the_trees_and_needs_nothing_else(served: Workspace, tmp_
     assert text.count("<svg") == 5
     assert "How far to trust this" in text
     assert "prefers-color-scheme: dark" in text
+
+
+def test_a_page_that_can_not_be_written_is_one_line(served: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    result = ask(served, "--user", "u07", "--html", str(tmp_path / "file/out.html"))
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"error: --html {tmp_path}/file/out.html: can't be written (")
 
 
 def test_titles_do_not_become_markup(served: Workspace, tmp_path: Path) -> None:
