@@ -13,8 +13,8 @@ from data_checks.signals import Signal
 from data_checks.windows import Blocks, Tally
 from s2gr.params import Drift
 
-# Columns of the table of events on items without and with a semantic ID.
-_WITHOUT, _WITH = 0, 1
+# Column of events on items without a semantic ID, beside those with one.
+_WITHOUT = 0
 
 
 @dataclass(frozen=True)

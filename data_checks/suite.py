@@ -65,10 +65,6 @@ def not_null(name: str, severity: Severity, why: str, batch: str, column: str) -
     return rule(name, severity, why, batch, "ExpectColumnValuesToNotBeNull", column=column)
 
 
-def unique(name: str, severity: Severity, why: str, batch: str, column: str) -> Rule:
-    return rule(name, severity, why, batch, "ExpectColumnValuesToBeUnique", column=column)
-
-
 def validate(rules: Sequence[Rule], batches: Mapping[str, pd.DataFrame]) -> list[CheckResult]:
     """Hold ``rules`` against their batches, in their order."""
     results: dict[str, CheckResult] = {}
@@ -205,6 +201,4 @@ def _expected(entry: Rule) -> str:
         return f"at most {high}" if low is None else f"at least {low}" if high is None else f"{low} to {high}"
     if "value_set" in arguments:
         return " or ".join(arguments["value_set"])
-    return {"ExpectColumnValuesToNotBeNull": "no nulls", "ExpectColumnValuesToBeUnique": "no value twice"}[
-        entry.expectation
-    ]
+    return {"ExpectColumnValuesToNotBeNull": "no nulls"}[entry.expectation]

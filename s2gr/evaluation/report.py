@@ -330,17 +330,3 @@ def _row(label: str, cells: Sequence[str], kind: str = "") -> str:
 def _table(header: Sequence[str], rows: Sequence[str]) -> str:
     cells = "".join(f"<th>{escape(name)}</th>" for name in header)
     return f'<div class="scroll"><table><thead><tr>{cells}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
-
-
-_SECTIONS = (
-    _head,
-    _warnings,
-    _rankings,
-    _significance,
-    _slices,
-    _beyond,
-    _network,
-    _controls,
-    _users,
-    _protocol,
-)
