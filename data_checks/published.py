@@ -67,7 +67,7 @@ def _new_items(
 def _content(connection: duckdb.DuckDBPyConnection, workspace: Workspace, bundle: Workspace, params: Params) -> Matrix:
     """Content embeddings of the current window's items without a semantic ID.
 
-    Raises: UserError: the user's own embeddings (content.kind precomputed) lack one.
+    Raises: UserError: the user's own embeddings (content.kind precomputed) lack one, or are named no more.
     """
     model = load_content_model(content_model(bundle))
     if not workspace.items.exists():
@@ -82,6 +82,10 @@ def _content(connection: duckdb.DuckDBPyConnection, workspace: Workspace, bundle
     if not rows:
         return np.zeros((0, model.dim), dtype=np.float32)
     if model.kind == "precomputed":
-        assert params.content.embeddings is not None
+        if params.content.embeddings is None:
+            raise UserError(
+                "the published model's content embeddings are your own (content.kind precomputed), but "
+                "content.embeddings is null now; name the file that holds those of the new items, too"
+            )
         return load_precomputed([row[0] for row in rows], params.source, params.content.embeddings, params.content.ids)
     return model.embed([row[1] for row in rows], params.runtime)[0]

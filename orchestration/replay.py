@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import chdir
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -108,9 +108,13 @@ def read_log(source: Source, state: Path) -> tuple[pa.Table, pa.Table]:
 def cut(events: pa.Table, items: pa.Table, weeks: int) -> list[Part]:
     """What comes before the last ``weeks`` weeks, and each of these; an item lands with its first event.
 
-    Raises: UserError: the log is too short.
+    Raises: UserError: the log is empty or too short.
     """
-    last: datetime = pc.max(events["timestamp"]).as_py()
+    if not len(events):
+        raise UserError("the source holds no event with a user, an item and a time that can be read; look at its files")
+    first, last = (moment.as_py() for moment in pc.min_max(events["timestamp"]).values())
+    if weeks > (held := (last - first) // timedelta(weeks=1)):
+        raise UserError(f"the log spans {held} whole weeks: it is too short for {weeks} weeks, give fewer")
     bounds = [last - timedelta(weeks=weeks - number) for number in range(weeks + 1)]
     parts, landed = [], pa.array([], pa.string())
     for number, until in enumerate(bounds):

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from s2gr.console import log
+from s2gr.errors import UserError
 from s2gr.workspace import Workspace, read_json, write_json
 
 VARIABLE = "S2GR_ALERT_URLS"
@@ -88,11 +89,15 @@ Send = Callable[[Receiver, Alert], str]
 
 
 def receivers(workspace: Workspace) -> list[Receiver]:
-    """Those of the environment, else those of ``.s2gr/alert_urls``."""
+    """Those of the environment, else those of ``.s2gr/alert_urls``. Raises: UserError: it is no text."""
     told = os.environ.get(VARIABLE)
     path = workspace.state / "alert_urls"
     if told is None and path.exists():
-        told = path.read_text(encoding="utf-8")
+        try:
+            told = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            # Not from the error, which holds the secrets.
+            raise UserError(f"{path}: expected UTF-8 text, a URL a line, found other bytes; save it as UTF-8") from None
     lines = [line for line in (told or "").splitlines() if not line.lstrip().startswith("#")]
     return [Receiver(url) for url in dict.fromkeys(" ".join(lines).split())]
 

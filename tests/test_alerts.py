@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import threading
+import traceback
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -17,6 +18,7 @@ from typer.testing import CliRunner
 
 from s2gr.alerts import VARIABLE, Alert, deliver, outbox, post, receivers
 from s2gr.cli import app
+from s2gr.errors import UserError
 from s2gr.workspace import Workspace
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -196,6 +198,17 @@ def test_urls_come_from_a_file_where_the_variable_is_not_set(
     assert [receiver.url for receiver in receivers(workspace)] == ["json://a/", "json://b/"]
     monkeypatch.setenv(VARIABLE, "")
     assert receivers(workspace) == []
+
+
+def test_urls_that_are_no_text_are_one_line_that_keeps_the_secret(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    workspace.state.mkdir(parents=True)
+    (workspace.state / "alert_urls").write_bytes(f"json://höst/{SECRET}".encode("latin-1"))
+    with pytest.raises(UserError, match="alert_urls: expected UTF-8 text") as found:
+        receivers(workspace)
+    assert SECRET not in "".join(traceback.format_exception(found.value))
 
 
 def test_a_clock_that_was_set_back_does_not_delay_an_alert_for_days(webhook: Webhook, workspace: Workspace) -> None:

@@ -56,11 +56,15 @@ def significance(systems: Systems, baselines: Sequence[str], settings: Evaluatio
 
 
 def beyond_accuracy(systems: Systems, popularity: npt.NDArray[np.integer]) -> dict[str, dict[str, float]]:
-    """Coverage, novelty and popularity bias of each system's lists, under each filter."""
+    """Coverage, novelty and popularity bias of each system's lists, under each filter; none where all lists are empty.
+
+    They are if everybody has met everything and that is left out.
+    """
     return {
         f"{name}{suffix}": _rounded(asdict(exposure(system.lists[suffix], popularity)))
         for name, system in systems.items()
         for suffix in FILTERS
+        if (system.lists[suffix] >= 0).any()
     }
 
 

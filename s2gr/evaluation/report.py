@@ -176,10 +176,11 @@ def _beyond(metrics: Metrics) -> Iterator[str]:
         rows = [
             _row(
                 label(name),
-                [_cell(f"{metrics['beyond_accuracy'][name + suffix][key]:,.3f}") for key in _BEYOND],
+                [_cell(f"{found[key]:,.3f}" if found else "–") for key in _BEYOND],
                 "ours" if name == "s2gr" else "",
             )
             for name in _systems(metrics)
+            for found in [metrics["beyond_accuracy"].get(name + suffix)]
         ]
         yield f"<h3>{told}</h3>"
         yield _table(["", *(name for name, _ in _BEYOND.values())], rows)

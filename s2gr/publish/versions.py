@@ -6,6 +6,7 @@ reads one whole bundle, whatever is published meanwhile. One process at a time p
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -35,11 +36,22 @@ def version_names(published: Path) -> list[str]:
 
 
 def current_version(published: Path) -> str | None:
-    """The version that is served, if one is published."""
+    """The version that is served, if one is published.
+
+    Raises: UserError: what says so is no link, as after a copy that follows links.
+    """
     try:
         return os.readlink(published / CURRENT)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        link, newest = published / CURRENT, next(reversed(version_names(published)), "VERSION")
+        raise UserError(
+            f"{link}: expected a link to a version, found something else (was it copied without links?); "
+            f"remove it and run `ln -s {newest} {link}`"
+        ) from error
 
 
 def current_bundle(published: Path) -> Path:

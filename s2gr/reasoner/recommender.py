@@ -347,9 +347,14 @@ class Recommender:
         try:
             config, tensors = read_json(folder / "config.json"), load_file(folder / "model.safetensors")
             counts = WalkCounts.load(folder / "walks.safetensors")
-        except (SafetensorError, OSError, ValueError, KeyError) as error:
+            known = (tensors["centres"], tensors["cluster"], tensors.get("content"))
+            catalogue = Catalogue(tensors["codes"], config["codes_per_level"], *known)
+            model = S2GR(Reasoner.model_validate(config["reasoner"]), catalogue)
+            model.load_state_dict(tensors)
+            fusion = Fusion.of(config["fusion"])
+        except (SafetensorError, OSError, ValueError, KeyError, TypeError, IndexError, RuntimeError) as error:
             raise UserError(
-                f"{folder} is damaged or of another version ({' '.join(str(error).split())}); "
+                f"{folder} is damaged or of another version ({' '.join(str(error).split())[:300]}); "
                 "run the stage `reasoner` again"
             ) from error
         items = read_table(workspace.items, ["item_id", "title"])
@@ -357,10 +362,6 @@ class Recommender:
         sids = read_sids(workspace.sids, items["item_id"].to_pylist())
         if not np.array_equal(sids.codes, tensors["codes"].numpy()):
             raise UserError(f"{folder} was trained on other semantic IDs than {workspace.sids}; run `dvc repro`")
-        known = (tensors["centres"], tensors["cluster"], tensors.get("content"))
-        catalogue = Catalogue(tensors["codes"], config["codes_per_level"], *known)
-        model = S2GR(Reasoner.model_validate(config["reasoner"]), catalogue)
-        model.load_state_dict(tensors)
         if published:
             sids, new = join_new_sids(sids, workspace)
             if new is not None:
@@ -368,4 +369,4 @@ class Recommender:
                 # The walks give them nothing: nobody has met them.
                 counts, titles = counts.with_items(len(sids.item_ids)), titles + new.titles
         device = prepare_torch(params.runtime if params else Runtime())
-        return Recommender(model, sids, counts, Fusion.of(config["fusion"]), device, titles, version).frozen()
+        return Recommender(model, sids, counts, fusion, device, titles, version).frozen()

@@ -15,13 +15,14 @@ from typer.testing import CliRunner
 
 from data_checks import drift
 from s2gr.cli import app
+from s2gr.content.frozen import content_model
 from s2gr.errors import UserError
 from s2gr.params import Params
 from s2gr.publish.publishing import publish
 from s2gr.publish.reference import Reference
-from s2gr.workspace import Workspace, read_json, write_table
+from s2gr.workspace import Workspace, read_json, write_json, write_table
 
-from ..later import HOUR, USERS, land, later, walk
+from ..later import HOUR, USERS, evaluated, land, later, walk
 
 MadeWith = Callable[..., Params]
 
@@ -90,6 +91,19 @@ def test_new_items_like_the_catalogues_are_not(published: Workspace, made_with: 
     new = {"item_id": [f"n{n}" for n in range(10)], "title": ["?"] * 10, "text": items["text"].to_pylist()[::6]}
     write_table(pa.concat_tables([items, pa.table(new).cast(items.schema)]), published.items)
     assert by_name(drift.check(published.root, made_with()))["new_items_drift"].passed
+
+
+def test_vectors_that_are_named_no_more_are_not_measured(finished: Workspace, made_with: MadeWith) -> None:
+    path = content_model(finished) / "config.json"
+    write_json({**read_json(path), "kind": "precomputed"}, path)
+    evaluated(finished)
+    publish(finished, made_with())
+    land(finished, later(lambda user, step: "new"))
+    items = pq.read_table(finished.items)
+    new = pa.table({"item_id": ["new"], "title": ["?"], "text": ["soap"]})
+    write_table(pa.concat_tables([items, new.cast(items.schema)]), finished.items)
+    found = by_name(drift.check(finished.root, made_with()))["new_items_drift"]
+    assert "content.embeddings is null now" in str(found)
 
 
 def test_lost_recall_is_measured_on_the_last_event_of_each_user(

@@ -117,6 +117,16 @@ def test_the_page_the_tables_and_the_headline_come_from_a_real_network(workspace
     assert sum(int(row["cases"]) for row in rows) == 3 * metrics["protocol"]["users"]
 
 
+def test_where_all_have_met_everything_nothing_is_recommended_and_nothing_told(make_log: MakeLog) -> None:
+    items = [f"i{item:02}" for item in range(12)]
+    workspace = make_log({f"u{user}": [*items[user:], *items[:user], *items[:3]] for user in range(6)})
+    untrained(workspace)
+    found = evaluate(workspace)["beyond_accuracy"]
+    assert {"s2gr", "popularity"} <= found.keys()
+    assert not [name for name in found if name.endswith("_seen_filtered")]
+    assert "–" in (workspace.root / PAGE).read_text().split("What is recommended")[1]
+
+
 def test_the_ranks_of_all_users_give_the_reported_figures(workspace: Workspace) -> None:
     metrics = evaluate(workspace, control_users=0)
     table = read_table(workspace.ranks)

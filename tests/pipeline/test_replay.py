@@ -94,6 +94,15 @@ def test_a_planted_drift_moves_a_third_of_the_events_and_changes_nothing_else(so
     assert replay.plant(week, base.events).events.equals(planted.events)
 
 
+@pytest.mark.parametrize("weeks", [5, 200_000])
+def test_a_log_that_is_too_short_is_a_users_mistake(source: Source, weeks: int, tmp_path: Path) -> None:
+    events, items = replay.read_log(source, tmp_path)
+    with pytest.raises(UserError, match=rf"the log spans 3 whole weeks: it is too short for {weeks} weeks"):
+        replay.cut(events, items, weeks)
+    with pytest.raises(UserError, match="the source holds no event"):
+        replay.cut(events.slice(0, 0), items, weeks)
+
+
 def test_a_folder_that_holds_something_is_left_alone(source: Source, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").touch()
     with pytest.raises(UserError, match="is not empty"):

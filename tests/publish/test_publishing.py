@@ -126,6 +126,15 @@ def test_the_oldest_versions_go_and_never_the_one_that_is_served(finished: Works
     assert version_names(finished.published) == [newest]
 
 
+def test_a_copy_without_links_says_how_to_link(finished: Workspace, made_with: MadeWith) -> None:
+    name = publish(finished, made_with()).current
+    link = finished.published / "current"
+    link.unlink()
+    shutil.copytree(finished.published / name, link)
+    with pytest.raises(UserError, match=rf"current: expected a link to a version, .* `ln -s {name} {link}`"):
+        current_version(finished.published)
+
+
 def test_what_was_withdrawn_does_not_come_back_by_itself(finished: Workspace, made_with: MadeWith) -> None:
     first = publish(finished, other(made_with, 0)).current
     second = publish(finished, other(made_with, 1)).current

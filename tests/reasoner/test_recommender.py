@@ -1,6 +1,8 @@
 """A trained reasoner as a user meets it: ranking, filters, storage."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +18,7 @@ from s2gr.reasoner.recommender import Recommender
 from s2gr.sequences import Sequences
 from s2gr.sids.trie import SemanticIds
 from s2gr.walk import WalkCounts
-from s2gr.workspace import Workspace, write_table
+from s2gr.workspace import Workspace, read_json, write_json, write_table
 
 HISTORIES = np.array([[3, 1, 4, -1, -1, -1, -1, -1], [1, 5, 9, 2, 6, 5, 3, 5], [7, -1, -1, -1, -1, -1, -1, -1]])
 LENGTHS = np.array([3, 8, 1])
@@ -156,6 +158,33 @@ def test_a_model_of_other_semantic_ids_is_refused(recommender: Recommender, tmp_
     write_inputs(workspace, recommender)
     with pytest.raises(UserError, match="was trained on other semantic IDs"):
         Recommender.load(workspace, Params())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda config: config["reasoner"].update(of_an_older_version=1),
+        lambda config: config["reasoner"].update(dim=64),
+        lambda config: config.update(reasoner=None),
+        lambda config: config.update(codes_per_level="many"),
+        lambda config: config.update(fusion=None),
+        lambda config: config.pop("reasoner"),
+        lambda config: config.pop("codes_per_level"),
+        lambda config: config.pop("fusion"),
+    ],
+)
+def test_a_model_of_another_version_is_one_line(
+    recommender: Recommender, change: Callable[[dict[str, Any]], object], tmp_path: Path
+) -> None:
+    workspace = Workspace(tmp_path)
+    write_inputs(workspace, recommender)
+    recommender.save(workspace.reasoner)
+    config = read_json(workspace.reasoner / "config.json")
+    change(config)
+    write_json(config, workspace.reasoner / "config.json")
+    with pytest.raises(UserError, match=r"reasoner is damaged or of another version \(.*; run the stage") as found:
+        Recommender.load(workspace, Params())
+    assert "\n" not in str(found.value)
 
 
 def test_a_missing_model_says_what_to_run(tmp_path: Path) -> None:
