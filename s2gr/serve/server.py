@@ -61,7 +61,7 @@ def serve(
 def _listen(host: str, port: int) -> socket.socket:
     if not host:
         # The system takes it for every address of the machine.
-        raise UserError("--host is empty; give the address to listen on, such as 127.0.0.1, or 0.0.0.0 for all")
+        raise UserError("--host is empty; give the address to listen on, such as 127.0.0.1")
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family, backlog=2048)
