@@ -19,6 +19,7 @@ from s2gr import stage
 from s2gr.database import database
 from s2gr.errors import UserError, explained
 from s2gr.params import Runtime
+from s2gr.stopwatch import Effort
 from s2gr.workspace import Workspace, read_json, read_table, write_json, write_table
 
 
@@ -134,5 +135,5 @@ def test_peak_memory_is_in_megabytes_on_every_system(
 ) -> None:
     monkeypatch.setattr(sys, "platform", platform)
     monkeypatch.setattr("resource.getrusage", lambda _: types.SimpleNamespace(ru_maxrss=2 * 1024**2))
-    stage._record_timing(Workspace(tmp_path), "sids", 1.0, 1.0)
+    stage._record_timing(Workspace(tmp_path), "sids", Effort(1.0, 1.0))
     assert read_json(tmp_path / ".s2gr/timings.json")["sids"]["peak_mb"] == peak_mb
