@@ -32,6 +32,8 @@ from s2gr.publish.versions import switch
 from s2gr.reasoner.recommender import Recommender
 from s2gr.workspace import Workspace, read_json, read_table, write_json, write_table
 
+from ..later import evaluated
+
 # Starting takes two seconds where nothing else runs.
 PATIENCE = 240.0
 S2GR = str(Path(sys.executable).with_name("s2gr"))
@@ -288,6 +290,7 @@ def variant(finished: Workspace, number: int) -> None:
     weights = {"sid": 1 - share, "interest": share, "walk": 0.0, "walk_undirected": 0.0}
     config["fusion"] = {"everything": weights, "unseen": weights, "repeats": 1.0}
     write_json(config, finished.reasoner / "config.json")
+    evaluated(finished)
 
 
 def test_no_request_is_lost_while_five_bundles_are_published(
