@@ -21,7 +21,7 @@ import typer
 from rich.console import Console
 from rich.markdown import Markdown
 
-from benchmarks import quality_records, quality_tables, sasrec
+from benchmarks import quality_plot, quality_records, quality_tables, sasrec
 from benchmarks.report import commit, write_rows
 from s2gr.console import log, set_up_logging
 from s2gr.params import Params, load_params
@@ -145,6 +145,7 @@ def main(
     name: Annotated[str | None, typer.Option(help="Of the data, in the results; default: its folder's.")] = None,
     records: Annotated[Path | None, typer.Option(help="Where finished runs are recorded.")] = None,
     results: Annotated[Path | None, typer.Option(help="Markdown file that takes the tables.")] = RESULTS,
+    plot: Annotated[Path | None, typer.Option(help="Draw the rankings there (PNG).")] = None,
     json: Annotated[Path | None, typer.Option("--json", help="Write the rows there.")] = None,
 ) -> None:
     names = [each for each in systems.split(",") if each]
@@ -162,10 +163,13 @@ def main(
     with ProcessPoolExecutor(jobs, max_tasks_per_child=1) as pool:
         list(pool.map(execute, todo))
     found = [quality_records.read(task.record) for task in todo]
-    text = quality_tables.markdown(label, titles(), trials(), found)
+    table = quality_tables.Table(titles(), found)
+    text = quality_tables.markdown(label, table, trials(), found)
     Console().print(Markdown(text))
     if results is not None and not quick:
         quality_tables.replace_block(results, label, text)
+    if plot:
+        quality_plot.draw(table, label, plot)
     if json:
         write_rows(json, quality_tables.rows(found))
 

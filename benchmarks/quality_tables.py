@@ -18,7 +18,7 @@ from s2gr.evaluation.ranking import FILTERS
 from s2gr.evaluation.significance import Comparison, compare, relative_gain
 
 METRICS = ("R@5", "N@5", "R@10", "N@10")
-_FILTER_TITLES = {"": "Whole catalogue", "_seen_filtered": "Without items already seen"}
+FILTER_TITLES = {"": "Whole catalogue", "_seen_filtered": "Without items already seen"}
 _RESAMPLES = 1000
 
 _BESIDE_TITLES = {
@@ -104,6 +104,10 @@ class Table:
             for result in results(record):
                 self._found.setdefault((record.variant, result.row), []).append(result)
 
+    def name(self, row: str) -> str:
+        """What stands for the row where there is none above it that it belongs to."""
+        return self.titles[row].replace("… its", "the full form's")
+
     def rows(self, variant: str) -> list[str]:
         return [row for row in ORDER if (variant, row) in self._found]
 
@@ -119,9 +123,8 @@ class Table:
         return np.mean([result.values[suffix] for result in self.of(row, variant)], axis=0)
 
 
-def markdown(label: str, titles: Mapping[str, str], trials: Mapping[str, int], records: Sequence[Record]) -> str:
+def markdown(label: str, table: Table, trials: Mapping[str, int], records: Sequence[Record]) -> str:
     """Everything, as it stands in docs/results.md."""
-    table = Table(titles, records)
     seeds = max(len(table.of(row)) for row in table.rows(""))
     spread = f"{seeds} seeds (mean ± sd)" if seeds > 1 else "1 seed"
     commits, machines, dates = (
@@ -131,7 +134,7 @@ def markdown(label: str, titles: Mapping[str, str], trials: Mapping[str, int], r
         f"{records[0].users:,} users, {spread}, commit {commits}, {machines}, {dates}. "
         f"Written by `python -m benchmarks.quality` for `{label}`."
     ]
-    for suffix, title in _FILTER_TITLES.items():
+    for suffix, title in FILTER_TITLES.items():
         parts += [f"**{title}**", _rankings(table, suffix, "")]
     parts += ["**Better or chance?** Differences of per-user means over the seeds; paired bootstrap over users.",
               _verdicts(table)]  # fmt: skip
@@ -165,7 +168,7 @@ def _verdicts(table: Table) -> str:
     for first, second in COMPARISONS:
         if not {first, second} <= set(table.rows("")):
             continue
-        cells = [f"{table.titles[first]} against {table.titles[second]}".replace("… its", "the full form's")]
+        cells = [f"{table.name(first)} against {table.name(second)}"]
         for suffix in FILTERS:
             a, b = table.users(first, suffix), table.users(second, suffix)
             generator = np.random.default_rng(0)

@@ -65,6 +65,7 @@ def run(data: Path, systems: str, folder: str = "data") -> str:
         name="small",
         records=data / "records",
         results=results,
+        plot=data / "rankings.png",
         json=data / "rows.json",
     )
     return results.read_text(encoding="utf-8")
@@ -79,6 +80,7 @@ def test_systems_are_compared_and_finished_runs_are_kept(data: Path, capsys: pyt
     assert "S²GR, full (the default) against SASRec, full cross-entropy" in text
     rows = json.loads((data / "rows.json").read_text())
     assert {row["users"] for row in rows} == {USERS}
+    assert (data / "rankings.png").read_bytes().startswith(b"\x89PNG")
     shutil.rmtree(data / "runs")
     # As on another machine, which has the records and the data elsewhere.
     shutil.move(data / "data", data / "elsewhere")
