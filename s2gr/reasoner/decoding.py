@@ -249,9 +249,13 @@ def _union(places: list[Tensor], none: int) -> Tensor:
 def _items(beam: _Best, options: Continuations, constraint: Constraint, width: int) -> Beam:
     total = options.child[0].numel()
     leaf = options.child.flatten(1).gather(1, beam.place.clamp_max(total - 1))
-    items = constraint.leaf_item[leaf].masked_fill(beam.place == total, -1)
+    items, order = constraint.leaf_item[leaf].masked_fill(beam.place == total, -1).sort(dim=1)
+    # Equal scores by item; what is missing scores −inf and comes last.
+    score, by_score = beam.score.gather(1, order).sort(dim=1, descending=True, stable=True)
     missing = (0, width - items.shape[1])
-    return Beam(functional.pad(items, missing, value=-1), functional.pad(beam.score, missing, value=-torch.inf))
+    return Beam(
+        functional.pad(items.gather(1, by_score), missing, value=-1), functional.pad(score, missing, value=-torch.inf)
+    )
 
 
 @torch.no_grad()

@@ -226,8 +226,9 @@ class Recommender:
         return scores if self.fusion.repeats == 1 else scores.mul_(torch.where(met, self.fusion.repeats, 1.0))
 
     def met(self, histories: IntArray, lengths: IntArray) -> Tensor:
-        """Bool ``[B, items]``: whether the item is in the history."""
-        return self.excluded([history[:length] for history, length in zip(histories, lengths, strict=True)])
+        """Bool ``[B, items]``: whether the item is in the history that is read, its last ``reasoner.history`` items."""
+        read = self.model.params.history
+        return self.excluded([h[max(0, length - read) : length] for h, length in zip(histories, lengths, strict=True)])
 
     def excluded(self, exclude: list[IntArray]) -> Tensor:
         """Bool ``[B, items]`` of each user's excluded items."""

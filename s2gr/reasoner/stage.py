@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -17,13 +17,13 @@ from s2gr.embeddings import Matrix, read_embeddings
 from s2gr.errors import UserError
 from s2gr.params import Params
 from s2gr.reasoner.batches import packed_batches
-from s2gr.reasoner.decoding import beam_search
+from s2gr.reasoner.decoding import beam_search, beam_searches
 from s2gr.reasoner.fusion import (
     REPEATS,
     Candidates,
-    Evidence,
     Fusion,
     Weights,
+    beam_probabilities,
     candidates,
     choose_weights,
     ndcg_sum,
@@ -117,7 +117,10 @@ def build_catalogue(vectors: Tensor, codes: np.ndarray, content: Matrix | None, 
 def validate(recommender: Recommender, cases: Cases) -> Row:
     """Validation NDCG@10 of the network's two rankings, the SID beam and v_g, and of their equal mixture."""
     gains = {"ndcg@10": 0.0, "ndcg@10_beam": 0.0, "ndcg@10_interest": 0.0}
-    for _, found, targets in _evidence(recommender, cases):
+    for batch in cases.batches(_USERS):
+        memory, targets = recommender.encode(batch.histories, batch.lengths), _targets(recommender, batch)
+        beam = beam_search(recommender.model, memory, recommender.constraint, _BEAM)
+        found = recommender.evidence(memory, beam, batch.histories, batch.lengths)
         gains["ndcg@10"] += ndcg_sum(found.fused(Weights(0.5, 0.5)), targets)
         gains["ndcg@10_beam"] += ndcg_sum(found.sid, targets)
         gains["ndcg@10_interest"] += ndcg_sum(found.interest, targets)
@@ -129,12 +132,17 @@ def choose_fusion(recommender: Recommender, cases: Cases) -> tuple[Fusion, Row]:
     """What the best validation NDCG@10 takes, with and without seen items, and these NDCG@10."""
     everything: dict[float, list[Candidates]] = {factor: [] for factor in REPEATS}
     unseen = []
-    for batch, found, targets in _evidence(recommender, cases):
-        met = recommender.met(batch.histories, batch.lengths)
+    for batch in cases.batches(_USERS):
+        memory, targets = recommender.encode(batch.histories, batch.lengths), _targets(recommender, batch)
+        met, seen = recommender.met(batch.histories, batch.lengths), recommender.excluded(batch.seen())
+        # As both rankings will have it: without seen items the beam is searched among the others, and full.
+        beam, beam_unseen = beam_searches(recommender.model, memory, recommender.constraint, _BEAM, [None, seen])
+        found = recommender.evidence(memory, beam, batch.histories, batch.lengths)
         for factor, kept in everything.items():
             kept.append(candidates(found, targets, met, factor))
+        found = replace(found, sid=beam_probabilities(beam_unseen, seen.shape[1]))
         # A repeated target can't be found once the seen items are left out: a miss for every weight alike.
-        unseen.append(candidates(found, targets, recommender.excluded(batch.seen())))
+        unseen.append(candidates(found, targets, seen))
     chosen = {factor: choose_weights(kept) for factor, kept in everything.items()}
     # Of equal scores, the factor that changes least.
     repeats = max(chosen, key=lambda factor: chosen[factor][1])
@@ -144,10 +152,5 @@ def choose_fusion(recommender: Recommender, cases: Cases) -> tuple[Fusion, Row]:
     return Fusion(weights, weights_unseen, repeats), scores
 
 
-def _evidence(recommender: Recommender, cases: Cases) -> Iterator[tuple[Cases, Evidence, Tensor]]:
-    """For each batch of cases: the evidence and the targets."""
-    for batch in cases.batches(_USERS):
-        memory = recommender.encode(batch.histories, batch.lengths)
-        beam = beam_search(recommender.model, memory, recommender.constraint, _BEAM)
-        found = recommender.evidence(memory, beam, batch.histories, batch.lengths)
-        yield batch, found, torch.from_numpy(batch.targets).to(recommender.device)
+def _targets(recommender: Recommender, batch: Cases) -> Tensor:
+    return torch.from_numpy(batch.targets).to(recommender.device)

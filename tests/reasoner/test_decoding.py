@@ -46,6 +46,17 @@ def test_a_wide_beam_finds_the_exact_order_of_the_catalogue(
     assert torch.equal(beam.items, order.indices)
 
 
+def test_equally_probable_items_go_by_their_rows(model: S2GR) -> None:
+    # Against the order of the codes, all of which are as probable as the others.
+    codes = np.array([[0, 0, 3], [0, 0, 1], [0, 0, 2], [1, 0, 0]])
+    with torch.no_grad():
+        model.code_table.zero_()
+    trie = Constraint.of(build_trie(codes), torch.device("cpu"))
+    beam = beam_search(model, memory_of(model), trie, width=4)
+    assert beam.items[:, :1].tolist() == [[3]] * len(HISTORIES)
+    assert beam.items[:, 1:].tolist() == [[0, 1, 2]] * len(HISTORIES)
+
+
 def test_a_narrow_beam_gives_each_found_item_its_exact_score(
     model: S2GR, constraint: Constraint, exact: torch.Tensor
 ) -> None:

@@ -9,13 +9,16 @@ import pyarrow as pa
 import pytest
 import torch
 
+from s2gr.cases import build_cases
 from s2gr.errors import UserError
+from s2gr.evaluation.metrics import gains, ranks_in_list
 from s2gr.params import Params
 from s2gr.reasoner.decoding import beam_search
 from s2gr.reasoner.fusion import Fusion, Weights
 from s2gr.reasoner.model import S2GR
 from s2gr.reasoner.recommender import Recommender
-from s2gr.sequences import Sequences
+from s2gr.reasoner.stage import choose_fusion
+from s2gr.sequences import TEST, TRAIN, VALIDATION, Sequences
 from s2gr.sids.trie import SemanticIds
 from s2gr.walk import WalkCounts
 from s2gr.workspace import Workspace, read_json, write_json, write_table
@@ -94,8 +97,30 @@ def test_what_the_user_has_met_counts_by_the_factor_for_repeats(recommender: Rec
     for row, (history, length) in enumerate(zip(HISTORIES, LENGTHS, strict=True)):
         before = dict(zip(plain.items[row].tolist(), plain.scores[row].tolist(), strict=True))
         after = dict(zip(scaled.items[row].tolist(), scaled.scores[row].tolist(), strict=True))
-        met = set(history[:length].tolist())
+        met = set(history[:length][-recommender.model.params.history :].tolist())
         assert after == pytest.approx({item: score * (factor if item in met else 1) for item, score in before.items()})
+
+
+def test_items_beyond_the_history_that_is_read_count_as_others_do(recommender: Recommender) -> None:
+    recommender.fusion = Fusion(FUSION.everything, FUSION.unseen, 0.0)
+    whole = recommender.rank(HISTORIES[1:2], LENGTHS[1:2], k=30, beam=30)
+    read = recommender.rank(HISTORIES[1:2, -6:], np.array([6]), k=30, beam=30)
+    assert whole.items.tolist() == read.items.tolist()
+    assert whole.items[0].tolist().index(HISTORIES[1, 0]) < 25
+
+
+def test_the_mixture_is_chosen_on_what_will_be_ranked(recommender: Recommender) -> None:
+    generator = np.random.default_rng(3)
+    lengths = np.full(40, 20)
+    items = generator.integers(0, 30, lengths.sum()).astype(np.int32)
+    split = np.tile(np.array([TRAIN] * 18 + [VALIDATION, TEST], dtype=np.uint8), 40)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    users = [f"u{user}" for user in range(40)]
+    cases = build_cases(Sequences(users, offsets, items, split, recommender.item_ids), "validation", 6)
+    recommender.fusion, scores = choose_fusion(recommender, cases)
+    for exclude, name in ((None, "ndcg@10_fused"), (cases.seen(), "ndcg@10_fused_unseen")):
+        found = recommender.rank(cases.histories, cases.lengths, 10, 20, exclude)
+        assert gains(ranks_in_list(found.items, cases.targets), 10).mean() == pytest.approx(scores[name])
 
 
 def test_each_user_of_a_batch_has_a_filter_of_their_own(recommender: Recommender) -> None:
