@@ -38,8 +38,6 @@ class Cases:
     # CSR of everything the user met before the target, however long ago: [cases + 1] and [all of it]
     seen_offsets: Integers
     seen_items: Integers
-    # [cases], events of the user in the whole log
-    interactions: Integers
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -73,7 +71,6 @@ class Cases:
             self.targets[rows],
             offsets,
             seen_items,
-            self.interactions[rows],
         )
 
     def by_length(self) -> Cases:
@@ -117,6 +114,5 @@ def build_cases(sequences: Sequences, split: str, history: int) -> Cases:
     seen_offsets = np.concatenate([[0], np.cumsum(before)])
     within = np.arange(seen_offsets[-1]) - np.repeat(seen_offsets[:-1], before)
     seen_items = sequences.items[np.repeat(starts, before) + within].astype(np.int64)
-    interactions = np.diff(sequences.offsets)[users]
     targets = sequences.items[events].astype(np.int64)
-    return Cases(events, users, histories, lengths, targets, seen_offsets, seen_items, interactions)
+    return Cases(events, users, histories, lengths, targets, seen_offsets, seen_items)

@@ -8,16 +8,20 @@ from torch.utils.flop_counter import FlopCounterMode
 from s2gr.cases import Cases
 from s2gr.reasoner.recommender import Recommender
 
-# Users whose operations are counted.
-_USERS = 64
+# Users whose operations are counted, and how many of them are ranked at a time.
+_USERS, _TOGETHER = 64, 8
 
 
 def inference_flops(recommender: Recommender, cases: Cases, beam: int) -> float:
     """Floating-point operations of the network's matrix products, for ranking the catalogue for one user.
 
     A multiplication and an addition count as two. Lookups, normalisations, the trie and the walks are not counted.
+
+    Args:
+        cases: by length; a few of every length are ranked, similar ones together, as the evaluation ranks them.
     """
-    few = cases.take(np.arange(min(_USERS, len(cases))))
+    few = cases.take(np.unique(np.linspace(0, len(cases) - 1, _USERS).astype(np.int64)))
     with FlopCounterMode(display=False) as counter:
-        recommender.rankings(few.histories, few.lengths, 10, beam)
+        for batch in few.batches(_TOGETHER):
+            recommender.rankings(batch.histories, batch.lengths, 10, beam)
     return counter.get_total_flops() / len(few)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from s2gr.evaluation.labels import label
+from s2gr.evaluation.ranking import FILTERS
 
 # A sample whose NDCG has a larger relative standard error than about this says little.
 _FEW_USERS = 2000
@@ -14,6 +15,7 @@ _FEW_COLD = 100
 _TIED = 0.1
 _FUTURE = 0.05
 _REPEATED = 0.02
+_BELOW = 0.05
 _MISCALIBRATED = 0.1
 
 
@@ -44,7 +46,19 @@ def _of_protocol(protocol: Mapping[str, Any]) -> Iterator[str]:
     if future > _FUTURE:
         yield (
             f"Leave-one-out lets training see the future: on average {future:.0%} of the training events happened "
-            "after the target. `events.split: temporal` does not."
+            "after the target. Under `events.split: temporal` it learns from nothing after the cut."
+        )
+    core, below = protocol["k_core"], protocol["targets_below_k_core"]
+    if protocol["events_split"] == "temporal" and below > _BELOW:
+        yield (
+            f"The {core}-core was taken over the whole log: {below:.0%} of the targets are items with fewer than "
+            f"{core} events before the cut, which are there only because of what came after it."
+        )
+    if protocol["factor_for_repeats"] < 1:
+        yield (
+            "Over the whole catalogue S²GR multiplies the scores of items in the history by "
+            f"{protocol['factor_for_repeats']:g}, as validation chose; the baselines do nothing of the kind. The fair "
+            "comparison is the one without items already seen."
         )
     repeated = protocol["targets_seen_before"]
     if repeated > _REPEATED:
@@ -80,13 +94,17 @@ def _of_systems(metrics: Mapping[str, Any]) -> Iterator[str]:
 def _of_network(metrics: Mapping[str, Any]) -> Iterator[str]:
     tried = {name: found for name, found in metrics["interventions"].items() if isinstance(found, dict)}
     if tried:
-        alone = tried.get("s2gr_beam") or tried["s2gr"]
-        verdicts = {each: found["untouched_is"]["verdict"] for each, found in alone.items() if each != "untouched"}
-        harmless = [each for each, verdict in verdicts.items() if verdict != "better"]
+        alone = "s2gr_beam" if "s2gr_beam" in tried else "s2gr"
+        verdicts = {
+            each: {tried[alone + suffix][each]["untouched_is"]["verdict"] for suffix in FILTERS}
+            for each in tried[alone]
+            if each != "untouched"
+        }
+        harmless = [each for each, found in verdicts.items() if "better" not in found]
         if harmless:
             yield (
-                f"Thoughts {' or '.join(harmless)} do not measurably hurt the beam's ranking: on this data the network "
-                "hardly uses them."
+                f"Thoughts {' or '.join(harmless)}: on {metrics['interventions']['users']:,} users the beam ranks no "
+                "worse that could be told from chance, with or without seen items. A small loss can't be ruled out."
             )
     for level, found in metrics["network"]["thoughts"].items():
         if found["calibration_error"] > _MISCALIBRATED:

@@ -33,21 +33,6 @@ def ranks_in_list(ranked: npt.NDArray[np.integer], targets: npt.NDArray[np.integ
     return np.where(found.any(axis=1), found.argmax(axis=1), NOT_RANKED)
 
 
-def ranks_by_score(scores: npt.NDArray[np.floating], targets: npt.NDArray[np.integer]) -> Ranks:
-    """Where the target stands when the whole catalogue is sorted by score, equal scores by item index.
-
-    Args:
-        scores: ``[cases, items]``; −inf takes an item out of the ranking.
-        targets: ``[cases]``.
-
-    Returns: int64 ``[cases]``, ``NOT_RANKED`` where the target's score is −inf.
-    """
-    own = np.take_along_axis(scores, targets[:, None], axis=1)
-    above = (scores > own).sum(axis=1)
-    tied_before = ((scores == own) & (np.arange(scores.shape[1]) < targets[:, None])).sum(axis=1)
-    return np.where(np.isneginf(own[:, 0]), NOT_RANKED, above + tied_before)
-
-
 def hits(ranks: Ranks, k: int, group_sizes: Ranks | int = 1) -> Values:
     """Recall@K of each case, float64 ``[cases]``.
 

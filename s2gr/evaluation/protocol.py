@@ -16,8 +16,10 @@ from s2gr.sequences import TRAIN, Sequences
 from s2gr.workspace import Workspace, read_table
 
 SCHEMES = {
-    "leave-one-out": "leave-one-out per user: the last event is the target",
-    "temporal": "one cut in time for all users: a user's first event after it is the target",
+    "leave-one-out": "leave-one-out per user: the last event is the target; all users",
+    "temporal": (
+        "one cut in time for all users: a user's first event after it is the target; all users with events before it"
+    ),
 }
 TIES = {
     "log": "by the order of the log's rows",
@@ -38,27 +40,35 @@ def describe_protocol(
     popularity: npt.NDArray[np.integer],
     settings: Evaluation,
     trained: Reasoner,
+    repeats: float,
 ) -> dict[str, Any]:
-    """``events`` is the log as the stage of that name wrote it: its footer says how it was ordered and split."""
+    """What stands above the figures.
+
+    Args:
+        events: the log as the stage of that name wrote it: its footer says how it was ordered and split.
+        repeats: what S²GR multiplies the scores of items in the history by.
+    """
     told = {key.decode(): value.decode() for key, value in (pq.read_schema(events).metadata or {}).items()}
     split, ties = told.get("split", "leave-one-out"), told.get("ties", "log")
     timestamps = read_table(events, ["timestamp"])["timestamp"].to_numpy()
     targets = cases.events
+    core = int(told["k_core"]) if "k_core" in told else None
     training = np.sort(timestamps[sequences.split == TRAIN])
     later = 1 - np.searchsorted(training, timestamps[targets], side="right") / max(len(training), 1)
     return {
         "split": "test",
-        "scheme": f"{SCHEMES[split]}; all users, full catalogue, item level, no sampled negatives",
+        "scheme": f"{SCHEMES[split]}; full catalogue, item level, no sampled negatives",
         "events_split": split,
         "ties": ties,
         "tie_rule": f"events of one user with equal timestamps are ordered {TIES[ties]}",
-        "k_core": int(told["k_core"]) if "k_core" in told else None,
+        "k_core": core,
         "history": trained.history,
         "beam": settings.beams[0],
         "beams": list(settings.beams),
         "ranking": trained.ranking,
         "thinking": trained.thinking,
         "filter": "none; `_seen_filtered` leaves out all items that the user met before",
+        "factor_for_repeats": repeats,
         "equal_scores": "by the order of items.parquet",
         "users": len(cases),
         "items": sequences.n_items,
@@ -68,6 +78,8 @@ def describe_protocol(
         # The seen filter makes them unreachable.
         "targets_seen_before": _share(_seen_before(cases)),
         "targets_cold": int((popularity[cases.targets] == 0).sum()),
+        # Under a global cut: they are in the core by events after it.
+        "targets_below_k_core": _share(popularity[cases.targets] < (core or 0)),
         # How much of the training events lies after a target, on average: what leave-one-out lets a model see.
         "training_after_target": round(float(later.mean()), 6),
     }

@@ -129,9 +129,9 @@ def _slices(metrics: Metrics) -> Iterator[str]:
     shown = [name for name in _SERIES if name in metrics]
     yield "<h2>Where it is good, and where not</h2>"
     yield _note(
-        f"{metric_label(metric)} on parts of the users; the chart is over the whole catalogue. Memorised: the step "
-        "from the last item to the target occurred in training. Head, middle, tail: the target’s popularity, in thirds "
-        "of the training events. Grey rows: too few users to tell."
+        f"{metric_label(metric)} on parts of the users; the chart is over the whole catalogue, without parts of fewer "
+        f"than {_FEW} users, whose rows are grey: too few to tell. Memorised: the step from the last item to the "
+        "target occurred in training. Head, middle, tail: the target’s popularity, in thirds of the training events."
     )
     legend = "".join(
         f'<span><svg width="12" height="12"><circle class="series-{index}" cx="6" cy="6" r="5"/></svg> '
@@ -145,9 +145,10 @@ def _slices(metrics: Metrics) -> Iterator[str]:
             [Dot(figures[system][metric], index, label(system)) for index, system in enumerate(shown)],
         )
         for name, figures in found.items()
-        if figures["users"]
+        if figures["users"] >= _FEW
     ]
-    yield f"<figure>{dots(rows, f'{metric} by slice')}</figure>"
+    if rows:
+        yield f"<figure>{dots(rows, f'{metric} by slice')}</figure>"
     for suffix, told in FILTER_NAMES.items():
         yield f"<h3>{told}</h3>"
         yield _table(

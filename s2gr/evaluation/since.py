@@ -77,7 +77,7 @@ def known_cases(events: Since, catalogue: Sequence[str], history: int) -> tuple[
     within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], counts)
     seen = known[np.repeat(ends - counts, counts) + within]
     users = events.users[targets]
-    cases = Cases(targets, users, histories.astype(np.int64), lengths, items[targets], offsets, seen, counts + 1)
+    cases = Cases(targets, users, histories.astype(np.int64), lengths, items[targets], offsets, seen)
     return cases, asked
 
 

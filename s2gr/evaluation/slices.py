@@ -14,7 +14,7 @@ Mask = npt.NDArray[np.bool_]
 
 # Events before the target: from … up to and including.
 HISTORIES = ((1, 5), (6, 10), (11, 20), (21, None))
-# The paper reports the users with at least so many events.
+# The paper reports the users with at least so many events, the target among them.
 LONG_HISTORY = 10
 THIRDS = ("head", "middle", "tail")
 
@@ -35,7 +35,7 @@ def slices(cases: Cases, transitions: sparse.csr_array, popularity: npt.NDArray[
     before = np.diff(cases.seen_offsets)
     third = popularity_thirds(popularity)[cases.targets]
     cold = popularity[cases.targets] == 0
-    parts = {f"at_least_{LONG_HISTORY}_events": cases.interactions >= LONG_HISTORY}
+    parts = {f"at_least_{LONG_HISTORY}_events": before + 1 >= LONG_HISTORY}
     for low, high in HISTORIES:
         name = f"history_{low}_to_{high}" if high else f"history_from_{low}"
         parts[name] = (before >= low) & (before <= (high or np.inf))

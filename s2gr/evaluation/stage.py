@@ -53,8 +53,9 @@ def run(params: Params, inputs: Workspace, outputs: Workspace) -> Metrics:
             tracker.advance(len(sample))
     parts = slices(cases, recommender.walk.counts, popularity)
     results = figures.results(systems, settings.ks)
+    repeats = recommender.fusion.repeats if trained.ranking == "fused" else 1.0
     metrics: dict[str, Any] = {
-        "protocol": describe_protocol(inputs.events, sequences, cases, popularity, settings, trained),
+        "protocol": describe_protocol(inputs.events, sequences, cases, popularity, settings, trained, repeats),
         **results,
         "significance": figures.significance(systems, BASELINES, settings, seed),
         "beyond_accuracy": figures.beyond_accuracy(systems, popularity),

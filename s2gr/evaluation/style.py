@@ -4,13 +4,13 @@ CSS = """
 :root {
   --ink: #1c2430; --soft: #5b6675; --line: #e3e7ec; --paper: #ffffff; --panel: #f6f8fa;
   --accent: #0b6bcb; --bar: #c3ccd6; --warn: #8a5a00; --warn-paper: #fff7e6;
-  --s1: #e07b39; --s2: #3f9c77; --s3: #9a6fb0; --s4: #8b95a1;
+  --s1: #e07b39; --s2: #3f9c77; --s3: #9a6fb0; --s4: #8b95a1; --s5: #bfa02f;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --ink: #e6eaf0; --soft: #9aa5b4; --line: #2c3440; --paper: #12161c; --panel: #1a2029;
     --accent: #5aa9ff; --bar: #3d4856; --warn: #f0c36a; --warn-paper: #2a2313;
-    --s1: #f0975b; --s2: #5fbf98; --s3: #bd92d2; --s4: #78828f;
+    --s1: #f0975b; --s2: #5fbf98; --s3: #bd92d2; --s4: #78828f; --s5: #d9bd55;
   }
 }
 * { box-sizing: border-box; }
@@ -58,6 +58,7 @@ svg .line { fill: none; stroke: var(--accent); stroke-width: 1.5; }
 .series-2 { fill: var(--s2); }
 .series-3 { fill: var(--s3); }
 .series-4 { fill: var(--s4); }
+.series-5 { fill: var(--s5); }
 .legend { display: flex; flex-wrap: wrap; gap: 16px; margin: 8px 0; font-size: 13px; color: var(--soft); }
 .legend svg { display: inline-block; vertical-align: -1px; }
 .user {

@@ -27,7 +27,6 @@ def test_test_target_is_the_last_event_and_history_all_before(make_log: MakeLog)
     assert cases.histories.tolist() == [[0, 1, 2, 3], [4, 0, -1, -1]]
     assert cases.lengths.tolist() == [4, 2]
     assert cases.last_items.tolist() == [3, 0]
-    assert cases.interactions.tolist() == [5, 3]
 
 
 def test_validation_target_is_the_last_but_one_and_history_the_training_part(make_log: MakeLog) -> None:

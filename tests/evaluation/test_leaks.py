@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +11,17 @@ import pytest
 
 from s2gr.cooccurrence.stage import count_pairs
 from s2gr.evaluation.baselines import ItemKNN
-from s2gr.params import Cooccurrence, Runtime
+from s2gr.params import Cooccurrence, Params, Runtime
+from s2gr.reasoner import stage as reasoner
 from s2gr.reasoner.batches import packed_batches
-from s2gr.sequences import load_sequences
+from s2gr.sequences import Sequences, load_sequences
 from s2gr.walk import GraphWalk
 from s2gr.workspace import Workspace, read_table, write_table
 
 from .small import write_log
 
 USERS, ITEMS = 20, 15
+MadeWith = Callable[..., Params]
 
 
 @pytest.fixture
@@ -59,6 +62,35 @@ def test_shuffled_held_out_events_change_nothing_that_is_learned(workspace: Work
     with_items(workspace, rows, np.random.default_rng(1).permutation(items).tolist())
     assert read_table(workspace.events) != table
     assert learned_from(workspace) == before
+
+
+def trained(finished: Workspace, params: Params, outputs: Workspace) -> bytes:
+    """The weights after an epoch of the stage `reasoner` on the log of ``finished``."""
+    reasoner.run(params, finished, outputs)
+    return (outputs.reasoner / "model.safetensors").read_bytes()
+
+
+def with_other_held_out_items(finished: Workspace) -> None:
+    table = read_table(finished.events)
+    rows = np.flatnonzero(np.array(table["split"].to_pylist()) != "train")
+    items = np.array(table["item_id"].to_pylist())[rows]
+    with_items(finished, rows, np.random.default_rng(1).permutation(items).tolist())
+
+
+def test_held_out_items_reach_no_weight(finished: Workspace, made_with: MadeWith, tmp_path: Path) -> None:
+    before = trained(finished, made_with(), Workspace(tmp_path / "before"))
+    with_other_held_out_items(finished)
+    assert trained(finished, made_with(), Workspace(tmp_path / "after")) == before
+
+
+def test_a_training_that_sees_held_out_items_is_noticed(
+    finished: Workspace, made_with: MadeWith, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The test above can fail."""
+    monkeypatch.setattr(Sequences, "training", lambda self: self)
+    before = trained(finished, made_with(), Workspace(tmp_path / "before"))
+    with_other_held_out_items(finished)
+    assert trained(finished, made_with(), Workspace(tmp_path / "after")) != before
 
 
 def test_a_planted_future_step_is_caught(workspace: Workspace) -> None:

@@ -4,11 +4,20 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import label_ranking_average_precision_score, ndcg_score, top_k_accuracy_score
 
-from s2gr.evaluation.metrics import NOT_RANKED, gains, hits, ranks_by_score, ranks_in_list, reciprocals, summarise
+from s2gr.evaluation.metrics import NOT_RANKED, Ranks, gains, hits, ranks_in_list, reciprocals, summarise
+from s2gr.evaluation.ranking import top_lists
+
+
+def ranks_by_score(scores: np.ndarray, targets: np.ndarray, k: int | None = None, seen: object = None) -> Ranks:
+    """As the evaluation ranks whatever scores the whole catalogue: the targets' places in the lists of the best."""
+    mask = torch.zeros(scores.shape, dtype=torch.bool) if seen is None else torch.tensor(seen)
+    lists = top_lists(scores.astype(np.float32), mask, k or scores.shape[1])
+    return ranks_in_list(lists["" if seen is None else "_seen_filtered"], targets)
 
 
 def test_hand_computed_recall_and_ndcg() -> None:
@@ -34,8 +43,9 @@ def test_equal_scores_are_ranked_by_item_index() -> None:
 
 
 def test_an_item_taken_out_of_the_ranking_is_a_miss_even_if_few_are_left() -> None:
-    scores = np.array([[-np.inf, 1.0, -np.inf]])
-    assert ranks_by_score(scores, np.array([2])).tolist() == [NOT_RANKED]
+    scores, seen = np.array([[0.5, 1.0, 0.7]]), [[True, False, True]]
+    assert ranks_by_score(scores, np.array([2]), seen=seen).tolist() == [NOT_RANKED]
+    assert ranks_by_score(scores, np.array([1]), seen=seen).tolist() == [0]
 
 
 def test_an_oracle_scores_one() -> None:
@@ -47,7 +57,8 @@ def test_an_oracle_scores_one() -> None:
 def test_figures_equal_those_of_scikit_learn() -> None:
     generator = np.random.default_rng(0)
     users, items = 400, 30
-    scores, targets = generator.random((users, items)), generator.integers(0, items, users)
+    scores = generator.random((users, items), dtype=np.float32)
+    targets = generator.integers(0, items, users)
     ranks = ranks_by_score(scores, targets)
     relevant = np.eye(items)[targets]
     for k in (1, 5, 10):
@@ -70,7 +81,7 @@ def test_an_item_level_figure_never_exceeds_that_of_its_semantic_id() -> None:
 def test_a_random_ranker_finds_k_of_n_within_its_interval() -> None:
     users, items, k = 20_000, 100, 10
     generator = np.random.default_rng(0)
-    ranks = ranks_by_score(generator.random((users, items)), generator.integers(0, items, users))
+    ranks = ranks_by_score(generator.random((users, items)), generator.integers(0, items, users), k)
     expected = k / items
     assert abs(hits(ranks, k).mean() - expected) < 4 * math.sqrt(expected * (1 - expected) / users)
 
