@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -80,13 +80,19 @@ class Run:
     folder: Path
     record: Path
     commit: str
+    # What SASRec is trained with.
+    baseline: sasrec.Settings
+
+    @property
+    def told_params(self) -> dict[str, Any]:
+        """What hangs on nothing but the run: its parameters, and the baseline's where it is one."""
+        found = quality_records.comparable(self.params)
+        return found | {"baseline": sasrec.described(self.baseline)} if self.system == "sasrec" else found
 
     @property
     def is_recorded(self) -> bool:
         """Whether it has run with these parameters, here or elsewhere."""
-        return self.record.exists() and (
-            quality_records.read(self.record).params == quality_records.comparable(self.params)
-        )
+        return self.record.exists() and quality_records.read(self.record).params == self.told_params
 
 
 def execute(task: Run) -> None:
@@ -100,11 +106,10 @@ def execute(task: Run) -> None:
     task.folder.mkdir(parents=True, exist_ok=True)
     if task.system == "sasrec":
         run_all(task.params, workspace, "events")
-        settings = sasrec.Settings(epochs=2) if task.params.reasoner.epochs == 2 else sasrec.Settings()
-        sasrec.run(task.params, workspace, settings)
+        sasrec.run(task.params, workspace, task.baseline)
     else:
         run_all(task.params, workspace, "evaluation")
-    told = (task.system, task.seed, task.variant, task.params, task.commit)
+    told = (task.system, task.seed, task.variant, task.told_params, task.commit)
     quality_records.write(quality_records.collect(*told, workspace), task.record)
 
 
@@ -116,6 +121,7 @@ def tasks(
     variants: Sequence[str],
     workdir: Path,
     records: Path,
+    baseline: sasrec.Settings,
 ) -> list[Run]:
     """Seed by seed, so that a run that is cut short has compared everything once; the variants come last."""
     found, now = [], commit()
@@ -128,7 +134,7 @@ def tasks(
                 params = SYSTEMS[name].params(recipe, settings)
                 called = "-".join(part.replace(" ", "_") for part in (name, variant, str(seed)) if part)
                 record = records / f"{called}.parquet"
-                found.append(Run(name, seed, variant, params, workdir / called, record, now))
+                found.append(Run(name, seed, variant, params, workdir / called, record, now, baseline))
     return found
 
 
@@ -159,7 +165,8 @@ def main(
         more.append(f"source.path={data.absolute()}")
     label = name or (data.name if data is not None else load_params([recipe] if recipe else []).source.kind)
     kept = workdir if quick else records or RECORDS / label
-    todo = tasks(recipe, more, 1 if quick else seeds, names, wanted, workdir, kept)
+    baseline = sasrec.Settings(epochs=2) if quick else sasrec.Settings()
+    todo = tasks(recipe, more, 1 if quick else seeds, names, wanted, workdir, kept, baseline)
     with ProcessPoolExecutor(jobs, max_tasks_per_child=1) as pool:
         list(pool.map(execute, todo))
     found = [quality_records.read(task.record) for task in todo]

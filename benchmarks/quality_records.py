@@ -46,7 +46,7 @@ class Record:
     system: str
     seed: int
     variant: str
-    # Its parameters (:func:`comparable`), and where and when it ran.
+    # Its parameters (:func:`comparable`, with those of a baseline that has its own), and where and when it ran.
     params: Mapping[str, Any]
     commit: str
     machine: str
@@ -71,8 +71,10 @@ def comparable(params: Params) -> dict[str, Any]:
     return found | {"source": {key: value for key, value in found["source"].items() if key != "path"}}
 
 
-def collect(system: str, seed: int, variant: str, params: Params, commit: str, workspace: Workspace) -> Record:
-    """What a run that has ended here has ranked."""
+def collect(
+    system: str, seed: int, variant: str, params: Mapping[str, Any], commit: str, workspace: Workspace
+) -> Record:
+    """What a run that has ended here has ranked; ``params`` of :class:`Record`."""
     table = read_table(workspace.ranks)
     rows = {"s2gr": system, **_BESIDE.get(system, {})}
     ranks = {
@@ -85,7 +87,7 @@ def collect(system: str, seed: int, variant: str, params: Params, commit: str, w
         system,
         seed,
         variant,
-        comparable(params),
+        params,
         commit,
         machine(),
         f"{datetime.now(UTC):%Y-%m-%d}",
@@ -128,7 +130,11 @@ def _kept(column: pa.ChunkedArray) -> Ranks:
 def _budget(workspace: Workspace) -> dict[str, float]:
     if workspace.report("sasrec").exists():
         told = read_json(workspace.report("sasrec"))
-        return {"parameters": told["parameters"], "minutes": told["cpu_seconds"] / 60}
+        return {
+            "parameters": told["parameters"],
+            "minutes": told["cpu_seconds"] / 60,
+            "mflops": told["mflops"],
+        }
     timings, budget = read_json(workspace.state / "timings.json"), read_json(workspace.report("evaluation"))["budget"]
     return {
         "parameters": budget["parameters"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -60,6 +61,7 @@ COMPARISONS = (
     ("full", "full_no_thinking"),
     ("full", "full_interest"),
     ("full", "walk_tuned"),
+    ("full", "walk_undirected_tuned"),
     ("full", "sasrec"),
     ("full", "sasrec_walk"),
 )
@@ -136,7 +138,9 @@ def markdown(label: str, table: Table, trials: Mapping[str, int], records: Seque
     ]
     for suffix, title in FILTER_TITLES.items():
         parts += [f"**{title}**", _rankings(table, suffix, "")]
-    parts += ["**Better or chance?** Differences of per-user means over the seeds; paired bootstrap over users.",
+    parts += ["**Better or chance?** Differences of per-user means over the seeds; paired bootstrap over users, which "
+              "says what other users would change, with these trained models; in how many seeds the difference has the "
+              "same sign says what another seed might.",
               _verdicts(table)]  # fmt: skip
     control = records[0].params["evaluation"]["control_users"]
     parts += ["**Do the thoughts matter?** NDCG@10 with the trained model's thoughts altered at test time, for at most "
@@ -174,21 +178,33 @@ def _verdicts(table: Table) -> str:
             generator = np.random.default_rng(0)
             cells += [_gain(relative_gain(a, b, _RESAMPLES, generator))]
             found = compare(a[:, 3], b[:, 3], _RESAMPLES, generator)
-            cells += [f"{found.difference:+.4f} [{found.low:+.4f}, {found.high:+.4f}], *{found.verdict}*"]
+            alike, seeds = _same_sign(table, first, second, suffix)
+            interval = f"{found.difference:+.4f} [{found.low:+.4f}, {found.high:+.4f}]"
+            cells += [f"{interval}, *{found.verdict}*, {alike} of {seeds} seeds"]
         lines.append(cells)
     header = ["", "mean relative gain of the four metrics", "NDCG@10", "the same without seen items", "NDCG@10"]
     return _markdown(header, lines)
+
+
+def _same_sign(table: Table, first: str, second: str, suffix: str) -> tuple[int, int]:
+    """In how many seeds the difference of NDCG@10 has the sign of the mean difference, and of how many."""
+    ours, others = (
+        {result.record.seed: result.values[suffix][:, 3].mean() for result in table.of(row)} for row in (first, second)
+    )
+    differences = np.array([ours[seed] - others[seed] for seed in sorted(ours.keys() & others.keys())])
+    return int((np.sign(differences) == np.sign(differences.mean())).sum()), len(differences)
 
 
 def _interventions(table: Table) -> str:
     lines = []
     for row in table.rows(""):
         told = [result.record.interventions for result in table.of(row) if result.is_own]
-        for ranking in ("s2gr", "s2gr_beam"):
-            seeds = [found[ranking] for found in told if found and ranking in found]
+        for ranking, suffix in product(("s2gr", "s2gr_beam"), FILTERS):
+            seeds = [found[ranking + suffix] for found in told if found and ranking + suffix in found]
             if not seeds:
                 continue
             title = table.titles[row] + (", SID beam alone" if ranking == "s2gr_beam" else "")
+            title += ", without seen items" if suffix else ""
             cells = [f"{mean(found['untouched'] for found in seeds):.4f}"]
             for intervention in INTERVENTIONS:
                 altered = mean(found[intervention]["ndcg@10"] for found in seeds)
@@ -213,7 +229,9 @@ def _budgets(table: Table, trials: Mapping[str, int]) -> str:
                     str(trials.get(row, 0)),
                 ]
             )
-    return _markdown(["", "parameters", "CPU minutes of training", "MFLOP per user", "configurations tried"], lines)
+    return _markdown(
+        ["", "parameters", "CPU minutes of training", "MFLOP per user", "configurations tried, on Beauty"], lines
+    )
 
 
 def rows(records: Iterable[Record]) -> list[dict[str, Any]]:

@@ -1,39 +1,39 @@
 """SASRec with cross-entropy over the whole catalogue, and its plain mixture with the walk: the bar to clear.
 
 Kang & McAuley 2018 (arXiv 1808.09781) with the loss that makes it strong (Klenitskiy & Vasilev 2023, arXiv 2309.07602:
-full softmax instead of one negative). torch's own transformer, our training loop, batches and protocol; the walk's
-weights are chosen on validation, too, so that no baseline is left at somebody's defaults.
+full softmax instead of one negative). torch's own transformer, our training loop, batches and protocol; walks and
+mixture are chosen on validation (`tuned.py`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import shutil
-from collections import defaultdict
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy import sparse
 from torch import Tensor, nn
 from torch.nn import functional
 
+from benchmarks import tuned
+from benchmarks.tuned import rank_chosen, tuned_mixture, tuned_walks
 from s2gr.cases import Cases, build_cases
-from s2gr.evaluation.metrics import gains, ranks_in_list
-from s2gr.evaluation.ranking import FILTERS, Ranked, Scorer, rank_scorer, seen_mask, top_lists
+from s2gr.evaluation.budget import flops_per_user
+from s2gr.evaluation.metrics import gains
+from s2gr.evaluation.ranking import Scorer, rank_scorer
 from s2gr.evaluation.tables import write_ranks
 from s2gr.params import Params
 from s2gr.reasoner.batches import Batch, packed_batches
+from s2gr.reasoner.fusion import REPEATS
 from s2gr.runtime import start_fabric
 from s2gr.sequences import Sequences, load_sequences
 from s2gr.stopwatch import stopwatch
 from s2gr.training import Plan, Row, fit, parameter_groups, warmup_cosine
-from s2gr.walk import GraphWalk, WalkCounts, WalkWeights
+from s2gr.walk import WalkCounts
 from s2gr.workspace import Workspace, read_json, write_json
 
 Scores = npt.NDArray[np.float32]
@@ -42,12 +42,6 @@ Integers = npt.NDArray[np.int64]
 HISTORY, BATCH = 20, 512
 # Users whose validation target decides.
 VALIDATION = 4000
-# Weights of SASRec's softmax in the mixture, the rest is the walk's.
-MIX = tuple(step / 10 for step in range(1, 10))
-WALKS = [
-    WalkWeights(decay, items, second)
-    for decay, items, second in product((0.4, 0.6, 0.8), (1, 3, 5), (0.0, 0.15, 0.3, 0.5))
-]
 
 
 @dataclass(frozen=True)
@@ -109,34 +103,10 @@ class SASRec(nn.Module):
         return found
 
 
-@dataclass(frozen=True)
-class Mixture:
-    """``weight · softmax of SASRec + (1 − weight) · the walk's distribution``."""
-
-    model: SASRec
-    walk: GraphWalk
-    weight: float
-
-    def scores(self, histories: Integers, lengths: Integers) -> Scores:
-        return mixed(self.model.scores(histories, lengths), self.walk.scores(histories, lengths), self.weight)
-
-
-def mixed(softmax: Scores, walked: Scores, weight: float) -> Scores:
-    return weight * softmax + (1 - weight) / walked.sum(1, keepdims=True) * walked
-
-
-def choose_mixture(model: SASRec, walks: Mapping[str, GraphWalk], cases: Cases) -> dict[str, tuple[str, float]]:
-    """For each filter, the walk and the weight that rank ``cases`` best."""
-    found: dict[tuple[str, str, float], float] = defaultdict(float)
-    for batch in cases.batches(256):
-        softmax, seen = model.scores(batch.histories, batch.lengths), seen_mask(batch, model.item.num_embeddings)
-        for kind, walk in walks.items():
-            walked = walk.scores(batch.histories, batch.lengths)
-            for weight in MIX:
-                for suffix, lists in top_lists(mixed(softmax, walked, weight), seen, 10).items():
-                    found[suffix, kind, weight] += gains(ranks_in_list(lists, batch.targets), 10).sum()
-    best = {suffix: max((key for key in found if key[0] == suffix), key=found.__getitem__) for suffix in FILTERS}
-    return {suffix: (kind, weight) for suffix, (_, kind, weight) in best.items()}
+def described(settings: Settings) -> dict[str, Any]:
+    """All that was chosen or is tried, in the plain types of JSON."""
+    grids = {"walks": [asdict(each) for each in tuned.WALKS], "shares": list(tuned.MIX), "repeats": list(REPEATS)}
+    return {**asdict(settings), "batch": BATCH, "history": HISTORY, **grids}
 
 
 def run(params: Params, workspace: Workspace, settings: Settings | None = None) -> dict[str, Any]:
@@ -150,7 +120,7 @@ def run(params: Params, workspace: Workspace, settings: Settings | None = None) 
     settings = settings or Settings()
     report = workspace.report("sasrec")
     digest = hashlib.sha256(f"{settings} {params.runtime.effective()}".encode())
-    for path in (workspace.events, Path(__file__)):
+    for path in (workspace.events, Path(__file__), Path(tuned.__file__)):
         digest.update(path.read_bytes())
     fingerprint = digest.hexdigest()
     if report.exists() and read_json(report)["fingerprint"] == fingerprint:
@@ -161,22 +131,12 @@ def run(params: Params, workspace: Workspace, settings: Settings | None = None) 
     with stopwatch() as watch:
         model, rows = train(params, sequences, validation, settings, workspace, fingerprint)
     cpu_seconds = watch.read().cpu_seconds
-    counts = WalkCounts.of(sequences)
-    walks = {
-        name: tuned_walk(matrix, counts.popularity, validation)
-        for name, matrix in (("directed", counts.directed), ("undirected", counts.undirected))
-    }
-    systems: dict[str, Scorer] = {"sasrec": model}
-    systems |= {"walk_tuned": walks["directed"], "walk_undirected_tuned": walks["undirected"]}
+    walks = tuned_walks(WalkCounts.of(sequences), validation)
+    mixture = tuned_mixture(model, walks, validation)
     test = build_cases(sequences, "test", HISTORY).by_length()
-    chosen: dict[str, Any] = {kind: asdict(walk.weights) for kind, walk in walks.items()}
-    ranked = {name: rank_scorer(scorer, test, 10) for name, scorer in systems.items()}
-    lists, ranks = {}, {}
-    for suffix, (kind, weight) in choose_mixture(model, walks, validation).items():
-        chosen[f"mixture{suffix}"] = {"sasrec": weight, "walk": kind}
-        found = rank_scorer(Mixture(model, walks[kind], weight), test, 10)
-        lists[suffix], ranks[suffix] = found.lists[suffix], found.ranks[suffix]
-    ranked["sasrec_walk"] = Ranked(lists, ranks)
+    chosen = {"walk_tuned": walks["directed"], "walk_undirected_tuned": walks["undirected"], "sasrec_walk": mixture}
+    ranked = {"sasrec": rank_scorer(model, test, 10)}
+    ranked |= {name: rank_chosen(choices, test, 10) for name, choices in chosen.items()}
     write_ranks(ranked, test, sequences.user_ids, workspace.ranks)
     told = {
         "settings": asdict(settings),
@@ -184,7 +144,8 @@ def run(params: Params, workspace: Workspace, settings: Settings | None = None) 
         "epochs": len(rows),
         "validation": {"ndcg@10": max(row["ndcg@10"] for row in rows)},
         "cpu_seconds": round(cpu_seconds, 1),
-        "chosen": chosen,
+        "mflops": round(flops_per_user(lambda batch: model.scores(batch.histories, batch.lengths), test) / 1e6, 3),
+        "chosen": {name + suffix: choice.told for name, each in chosen.items() for suffix, choice in each.items()},
         "fingerprint": fingerprint,
     }
     write_json(told, report)
@@ -212,12 +173,6 @@ def train(
     )
     rows = fit(fabric, model, optimizer, plan, workspace.unfinished("sasrec") / "checkpoint.safetensors", fingerprint)
     return model, rows
-
-
-def tuned_walk(matrix: sparse.csr_array, popularity: npt.NDArray[np.float32], validation: Cases) -> GraphWalk:
-    """The walk over counts ``[items, items]`` whose weights rank validation best."""
-    walks = (GraphWalk(matrix, popularity, weights) for weights in WALKS)
-    return max(walks, key=lambda walk: ndcg(walk, validation))
 
 
 def ndcg(scorer: Scorer, cases: Cases) -> float:

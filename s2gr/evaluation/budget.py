@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -13,7 +15,12 @@ _USERS, _TOGETHER = 64, 8
 
 
 def inference_flops(recommender: Recommender, cases: Cases, beam: int) -> float:
-    """Floating-point operations of the network's matrix products, for ranking the catalogue for one user.
+    """:func:`flops_per_user` of ranking the catalogue by all of the network's rankings."""
+    return flops_per_user(lambda batch: recommender.rankings(batch.histories, batch.lengths, 10, beam), cases)
+
+
+def flops_per_user(rank: Callable[[Cases], object], cases: Cases) -> float:
+    """Floating-point operations of the matrix products in ``rank(batch)``, for one user.
 
     A multiplication and an addition count as two. Lookups, normalisations, the trie and the walks are not counted.
 
@@ -23,5 +30,5 @@ def inference_flops(recommender: Recommender, cases: Cases, beam: int) -> float:
     few = cases.take(np.unique(np.linspace(0, len(cases) - 1, _USERS).astype(np.int64)))
     with FlopCounterMode(display=False) as counter:
         for batch in few.batches(_TOGETHER):
-            recommender.rankings(batch.histories, batch.lengths, 10, beam)
+            rank(batch)
     return counter.get_total_flops() / len(few)

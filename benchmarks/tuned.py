@@ -1,0 +1,161 @@
+"""Baselines tuned as S²GR's own mixture is: for each filter by itself, on validation, with a factor for repeats.
+
+The walk's weights, SASRec's share in a mixture with it, and what the scores of items in the history are multiplied by
+where the whole catalogue is ranked: no baseline is left at somebody's defaults, and none is without what S²GR has.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from itertools import product
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from s2gr.cases import Cases
+from s2gr.evaluation.metrics import NOT_RANKED, Ranks, gains
+from s2gr.evaluation.ranking import FILTERS, Ranked, Scorer, rank_scorer
+from s2gr.reasoner.fusion import REPEATS
+from s2gr.walk import GraphWalk, WalkCounts, WalkWeights
+
+Scores = npt.NDArray[np.float32]
+Integers = npt.NDArray[np.int64]
+
+# Shares of the network's distribution in the mixture, the rest is the walk's.
+MIX = tuple(step / 10 for step in range(1, 10))
+WALKS = [
+    WalkWeights(decay, items, second)
+    for decay, items, second in product((0.4, 0.6, 0.8), (1, 3, 5), (0.0, 0.15, 0.3, 0.5))
+]
+Key = TypeVar("Key")
+
+
+@dataclass(frozen=True)
+class Damped:
+    """A scorer's scores, those of items in the history times ``factor``."""
+
+    scorer: Scorer
+    factor: float
+
+    def scores(self, histories: Integers, lengths: Integers) -> Scores:
+        return damped(self.scorer.scores(histories, lengths), histories, self.factor)
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """``share · the network's distribution + (1 − share) · the walk's``."""
+
+    network: Scorer
+    walk: GraphWalk
+    share: float
+
+    def scores(self, histories: Integers, lengths: Integers) -> Scores:
+        return mixed(self.network.scores(histories, lengths), self.walk.scores(histories, lengths), self.share)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What validation chose for one filter."""
+
+    scorer: Scorer
+    told: Mapping[str, Any]
+
+
+def damped(scores: Scores, histories: Integers, factor: float) -> Scores:
+    """A copy of ``scores`` ``[batch, items]`` with those of the items in ``histories`` times ``factor``."""
+    found = scores.copy()
+    rows, columns = np.nonzero(histories >= 0)
+    items = histories[rows, columns]
+    found[rows, items] = scores[rows, items] * np.float32(factor)
+    return found
+
+
+def mixed(network: Scores, walked: Scores, share: float) -> Scores:
+    return share * network + (1 - share) / walked.sum(1, keepdims=True) * walked
+
+
+def tuned_walks(counts: WalkCounts, cases: Cases) -> dict[str, dict[str, Choice]]:
+    """Kind of walk → filter → the weights, and without a filter the factor, that rank ``cases`` best."""
+    found = {}
+    for kind in ("directed", "undirected"):
+        walks = {index: GraphWalk(getattr(counts, kind), counts.popularity, each) for index, each in enumerate(WALKS)}
+
+        def scored(batch: Cases, walks: Mapping[int, GraphWalk] = walks) -> Iterator[tuple[int, str, Scores]]:
+            for index, walk in walks.items():
+                scores = walk.scores(batch.histories, batch.lengths)
+                for suffix in FILTERS:
+                    yield index, suffix, scores
+
+        chosen = _best(scored, cases)
+        found[kind] = {
+            suffix: Choice(
+                walks[index] if suffix else Damped(walks[index], factor),
+                asdict(WALKS[index]) | ({} if suffix else {"factor_for_repeats": factor}),
+            )
+            for suffix, (index, factor) in chosen.items()
+        }
+    return found
+
+
+def tuned_mixture(network: Scorer, walks: Mapping[str, Mapping[str, Choice]], cases: Cases) -> dict[str, Choice]:
+    """Filter → the walk, the share, and without a filter the factor, that rank ``cases`` best."""
+    bare = {
+        (kind, suffix): choice.scorer.scorer if isinstance(choice.scorer, Damped) else choice.scorer
+        for kind, filtered in walks.items()
+        for suffix, choice in filtered.items()
+    }
+
+    def scored(batch: Cases) -> Iterator[tuple[tuple[str, float], str, Scores]]:
+        distribution = network.scores(batch.histories, batch.lengths)
+        for (kind, suffix), walk in bare.items():
+            walked = walk.scores(batch.histories, batch.lengths)
+            for share in MIX:
+                yield (kind, share), suffix, mixed(distribution, walked, share)
+
+    found = {}
+    for suffix, ((kind, share), factor) in _best(scored, cases).items():
+        walk = bare[kind, suffix]
+        assert isinstance(walk, GraphWalk)
+        mixture = Mixture(network, walk, share)
+        told = {"share": share, "walk": kind}
+        found[suffix] = (
+            Choice(mixture, told) if suffix else Choice(Damped(mixture, factor), told | {"factor_for_repeats": factor})
+        )
+    return found
+
+
+def rank_chosen(choices: Mapping[str, Choice], cases: Cases, k: int) -> Ranked:
+    """Under each filter what was chosen for it."""
+    lists, ranks = {}, {}
+    for suffix, choice in choices.items():
+        found = rank_scorer(choice.scorer, cases, k)
+        lists[suffix], ranks[suffix] = found.lists[suffix], found.ranks[suffix]
+    return Ranked(lists, ranks)
+
+
+def places(scores: Scores, targets: Integers) -> Ranks:
+    """Where ``targets`` ``[batch]`` stand by ``scores`` ``[batch, items]``, equal ones by item; −inf is not ranked."""
+    own = np.take_along_axis(scores, targets[:, None], axis=1)
+    before = (scores == own) & (np.arange(scores.shape[1]) < targets[:, None])
+    return np.where(np.isneginf(own[:, 0]), NOT_RANKED, (scores > own).sum(1) + before.sum(1))
+
+
+def _best(scored: Callable[[Cases], Iterable[tuple[Key, str, Scores]]], cases: Cases) -> dict[str, tuple[Key, float]]:
+    """For each filter the candidate and the factor for repeats with the best NDCG@10; of equals the first."""
+    found: dict[tuple[str, Key, float], float] = defaultdict(float)
+    for batch in cases.batches(256):
+        seen = (np.repeat(np.arange(len(batch)), np.diff(batch.seen_offsets)), batch.seen_items)
+        for key, suffix, scores in scored(batch):
+            if suffix:
+                unseen = scores.copy()
+                unseen[seen] = -np.inf
+                found[suffix, key, 1.0] += gains(places(unseen, batch.targets), 10).sum()
+                continue
+            for factor in REPEATS:
+                ranks = places(damped(scores, batch.histories, factor), batch.targets)
+                found[suffix, key, factor] += gains(ranks, 10).sum()
+    best = {suffix: max((key for key in found if key[0] == suffix), key=found.__getitem__) for suffix in FILTERS}
+    return {suffix: (key, factor) for suffix, (_, key, factor) in best.items()}
