@@ -1,7 +1,8 @@
 """The one training loop, shared by codebook and reasoner: batches in order, checkpoints, early stopping, a NaN guard.
 
 A killed run resumes from its last finished epoch and ends with the weights of an undisturbed one: the order of the
-batches depends on seed and epoch alone, and the checkpoint holds the state of the dropout generator.
+batches depends on seed and epoch alone, and the checkpoint holds the state of the dropout generator. Of several
+processes each has a generator of its own, which begins anew with every epoch.
 """
 
 from __future__ import annotations
@@ -85,6 +86,8 @@ def fit(
     # Half the epochs by other code would be nobody's model.
     fingerprint = f"{fingerprint} {digest_of_code(__name__, plan.batches.__module__)}"
     watch = running()
+    # Asked before a checkpoint's generator is taken over.
+    seed = torch.initial_seed()
     state, best_weights = _resume(checkpoint, fingerprint, model, optimizer, watch)
     base_rates = [group["lr"] for group in optimizer.param_groups]
     steps = len(_share(plan.batches(0), fabric))
@@ -97,6 +100,8 @@ def fit(
                 break
             if plan.before_epoch:
                 plan.before_epoch(epoch)
+            if fabric.world_size > 1:
+                torch.manual_seed((seed * 1_000_003 + epoch) * fabric.world_size + fabric.global_rank)
             model.train()
             means = _Means()
             batches = _share(plan.batches(epoch), fabric)
