@@ -46,7 +46,8 @@ class Plan:
     criterion: str = ""
     patience: int | None = None
     gradient_clip: float | None = None
-    # The learning rate of step s of S is `schedule(s / S)` times the optimiser's.
+    # The learning rate of a step is the optimiser's times `schedule` of the share of the training that is done in the
+    # middle of the step: at its beginning a first step with warm-up would have rate 0, at its end a last one.
     schedule: Callable[[float], float] = lambda progress: 1.0
 
 
@@ -106,9 +107,9 @@ def fit(
             means = _Means()
             batches = _share(plan.batches(epoch), fabric)
             for index, batch in enumerate(batches):
-                done = (epoch * steps + index) / (plan.epochs * steps)
+                done = (epoch + (index + 0.5) / len(batches)) / plan.epochs
                 for group, rate in zip(optimizer.param_groups, base_rates, strict=True):
-                    group["lr"] = rate * plan.schedule(min(done, 1.0))
+                    group["lr"] = rate * plan.schedule(done)
                 terms: Mapping[str, Tensor] = module(fabric.to_device(batch))
                 if not bool(torch.isfinite(terms["loss"])):
                     raise UserError(
