@@ -258,7 +258,7 @@ def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def parameter_groups(named: Iterable[tuple[str, nn.Parameter]], weight_decay: float) -> list[dict[str, Any]]:
-    """Weight decay for matrices only: norms, biases and embeddings of positions go without."""
+    """Weight decay for matrices and tables (of positions, too); norms, biases and single vectors go without."""
     parameters = [parameter for _, parameter in named if parameter.requires_grad]
     return [
         {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},
