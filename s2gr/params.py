@@ -196,7 +196,8 @@ class Reasoner(Section):
     feed_forward: Count = 192
     encoder_layers: Count = 2
     decoder_layers: Annotated[int, Field(ge=2)] = 2
-    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
+    # At most .95: rounded to a 256th, as the network draws it, a rate near 1 would leave nothing.
+    dropout: Annotated[float, Field(ge=0.0, le=0.95)] = 0.1
     # Items of history that the encoder reads.
     history: Count = 20
     epochs: Count = 5

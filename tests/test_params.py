@@ -44,6 +44,7 @@ def test_overlays_do_not_change_one_another(tmp_path: Path) -> None:
         ("events.k_core=0", "events.k_core: input should be greater than or equal to 1, found 0"),
         ("events.k_core=many", "events.k_core: input should be a valid integer.* found 'many'"),
         ("reasoner.dim=98", r"`dim` \(98\) must be a multiple of `heads` \(4\)"),
+        ("reasoner.dropout=0.999", "reasoner.dropout: input should be less than or equal to 0.95, found 0.999"),
         ("reasoner.clusters=300", r"reasoner.clusters \(300\) must not exceed codebook.codes \(256\)"),
         ("content.kind=precomputed", "needs `content.embeddings`"),
         ("evaluation.beams=[5]", "every beam must be at least"),
