@@ -167,10 +167,12 @@ def test_training_data_parallel_gives_one_model(workspace: Workspace, tmp_path: 
 
 def test_mixed_precision_trains_and_ends_near_full_precision(workspace: Workspace, tmp_path: Path) -> None:
     run(workspace, "codebook", "sids", "reasoner")
-    full = read_json(workspace.report("reasoner"))["loss"]
+    full = {stage: read_json(workspace.report(stage))["loss"] for stage in ("codebook", "reasoner")}
     overlay = {**OVERLAY, "runtime": {"threads": 1, "precision": "bf16-mixed"}}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(overlay))
-    run(workspace, "codebook", "reasoner")
-    rounded = read_json(workspace.report("reasoner"))["loss"]
-    assert rounded != full
-    assert rounded == pytest.approx(full, rel=0.02)
+    # The reasoner first: of another codebook, the clusters are others, and so is the loss, however precise it is.
+    run(workspace, "reasoner", "codebook")
+    for stage, loss in full.items():
+        rounded = read_json(workspace.report(stage))["loss"]
+        assert rounded != loss
+        assert rounded == pytest.approx(loss, rel=0.01)
