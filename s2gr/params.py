@@ -124,6 +124,8 @@ class Content(Section):
             raise ValueError("kind `sentence-transformers` needs `content.model`: a model's name or folder")
         if self.kind == "precomputed" and not self.embeddings:
             raise ValueError("kind `precomputed` needs `content.embeddings`: a .npy or Parquet file below source.path")
+        if self.frozen and self.kind != "tfidf":
+            raise ValueError(f"`content.frozen` is for kind `tfidf`; with kind `{self.kind}` set it to null")
         return self
 
 
@@ -175,7 +177,8 @@ class Codebook(Section):
 
 
 class Sids(Section):
-    # Codes are chosen by the plain distance at export; balancing acts in training only unless this is set.
+    # Codes are chosen by the plain distance at export; the balancing of codebook.kind `coba` acts in training only, or
+    # with this at export too.
     balanced: bool = False
     # An earlier sids.parquet: reports/sids.json then says how many items changed their ID since (`churn`).
     previous: Path | None = None
@@ -196,7 +199,8 @@ class Reasoner(Section):
     feed_forward: Count = 192
     encoder_layers: Count = 2
     decoder_layers: Annotated[int, Field(ge=2)] = 2
-    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
+    # At most .95: rounded to a 256th, as the network draws it, a rate near 1 would leave nothing.
+    dropout: Annotated[float, Field(ge=0.0, le=0.95)] = 0.1
     # Items of history that the encoder reads.
     history: Count = 20
     epochs: Count = 5
@@ -377,6 +381,11 @@ class Params(Section):
         if self.reasoner.clusters > self.codebook.codes:
             raise ValueError(
                 f"reasoner.clusters ({self.reasoner.clusters}) must not exceed codebook.codes ({self.codebook.codes})"
+            )
+        if self.sids.balanced and self.codebook.kind != "coba":
+            raise ValueError(
+                f"`sids.balanced` is for codebook.kind `coba`, which balances in training; with `{self.codebook.kind}` "
+                "set it to false"
             )
         steps, levels = self.reasoner.steps, self.codebook.levels
         if self.reasoner.thinking != "none" and len(steps) != levels:

@@ -49,8 +49,11 @@ def start_fabric(runtime: Runtime) -> Fabric:
     device = prepare_torch(runtime)
     if device.type == "cpu" and runtime.precision == "bf16-mixed" and not _processor_has_bf16():
         log.warning("this processor has no bf16 instructions: runtime.precision `32-true` is many times faster here")
-    # Unused parameters: the losses that are switched off leave some heads without a gradient.
-    strategy: str | Strategy = DDPStrategy(find_unused_parameters=True) if runtime.devices > 1 else "auto"
+    strategy: str | Strategy = "auto"
+    if runtime.devices > 1:
+        # Unused parameters: the losses that are switched off leave some heads without a gradient. Buffers are the same
+        # everywhere by themselves; the first process's, sent before each step, would wipe out what others counted.
+        strategy = DDPStrategy(find_unused_parameters=True, broadcast_buffers=False)
     fabric = Fabric(accelerator=device.type, devices=runtime.devices, precision=runtime.precision, strategy=strategy)
     fabric.launch()
     torch.manual_seed(runtime.seed)

@@ -1,7 +1,8 @@
 """The one training loop, shared by codebook and reasoner: batches in order, checkpoints, early stopping, a NaN guard.
 
 A killed run resumes from its last finished epoch and ends with the weights of an undisturbed one: the order of the
-batches depends on seed and epoch alone, and the checkpoint holds the state of the dropout generator.
+batches depends on seed and epoch alone, and the checkpoint holds the state of the dropout generator. Of several
+processes each has a generator of its own, which begins anew with every epoch.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ class Plan:
     criterion: str = ""
     patience: int | None = None
     gradient_clip: float | None = None
-    # The learning rate of step s of S is `schedule(s / S)` times the optimiser's.
+    # The learning rate of a step is the optimiser's times `schedule` of the share of the training that is done in the
+    # middle of the step: at its beginning a first step with warm-up would have rate 0, at its end a last one.
     schedule: Callable[[float], float] = lambda progress: 1.0
 
 
@@ -85,6 +87,8 @@ def fit(
     # Half the epochs by other code would be nobody's model.
     fingerprint = f"{fingerprint} {digest_of_code(__name__, plan.batches.__module__)}"
     watch = running()
+    # Asked before a checkpoint's generator is taken over.
+    seed = torch.initial_seed()
     state, best_weights = _resume(checkpoint, fingerprint, model, optimizer, watch)
     base_rates = [group["lr"] for group in optimizer.param_groups]
     steps = len(_share(plan.batches(0), fabric))
@@ -97,13 +101,15 @@ def fit(
                 break
             if plan.before_epoch:
                 plan.before_epoch(epoch)
+            if fabric.world_size > 1:
+                torch.manual_seed((seed * 1_000_003 + epoch) * fabric.world_size + fabric.global_rank)
             model.train()
             means = _Means()
             batches = _share(plan.batches(epoch), fabric)
             for index, batch in enumerate(batches):
-                done = (epoch * steps + index) / (plan.epochs * steps)
+                done = (epoch + (index + 0.5) / len(batches)) / plan.epochs
                 for group, rate in zip(optimizer.param_groups, base_rates, strict=True):
-                    group["lr"] = rate * plan.schedule(min(done, 1.0))
+                    group["lr"] = rate * plan.schedule(done)
                 terms: Mapping[str, Tensor] = module(fabric.to_device(batch))
                 if not bool(torch.isfinite(terms["loss"])):
                     raise UserError(
@@ -252,7 +258,7 @@ def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def parameter_groups(named: Iterable[tuple[str, nn.Parameter]], weight_decay: float) -> list[dict[str, Any]]:
-    """Weight decay for matrices only: norms, biases and embeddings of positions go without."""
+    """Weight decay for matrices and tables (of positions, too); norms, biases and single vectors go without."""
     parameters = [parameter for _, parameter in named if parameter.requires_grad]
     return [
         {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},

@@ -44,8 +44,14 @@ def test_overlays_do_not_change_one_another(tmp_path: Path) -> None:
         ("events.k_core=0", "events.k_core: input should be greater than or equal to 1, found 0"),
         ("events.k_core=many", "events.k_core: input should be a valid integer.* found 'many'"),
         ("reasoner.dim=98", r"`dim` \(98\) must be a multiple of `heads` \(4\)"),
+        ("reasoner.dropout=0.999", "reasoner.dropout: input should be less than or equal to 0.95, found 0.999"),
         ("reasoner.clusters=300", r"reasoner.clusters \(300\) must not exceed codebook.codes \(256\)"),
         ("content.kind=precomputed", "needs `content.embeddings`"),
+        (
+            "content={kind: precomputed, embeddings: e.parquet, frozen: models/content}",
+            "content: `content.frozen` is for kind `tfidf`; with kind `precomputed` set it to null",
+        ),
+        ("sids.balanced=true", "`sids.balanced` is for codebook.kind `coba`.* with `rqkmeans` set it to false"),
         ("evaluation.beams=[5]", "every beam must be at least"),
         ("no-value", "--set: expected section.key=value, found 'no-value'"),
         ("events.k_core=2020-13-45", "--set 'events.k_core=2020-13-45': the value is not valid YAML"),
@@ -58,6 +64,10 @@ def test_a_wrong_setting_is_one_line(setting: str, message: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
         load_params([], [setting])
     assert "\n" not in str(caught.value)
+
+
+def test_balanced_semantic_ids_go_with_a_balanced_codebook() -> None:
+    assert load_params([], ["codebook.kind=coba", "sids.balanced=true"]).sids.balanced
 
 
 @pytest.mark.parametrize(

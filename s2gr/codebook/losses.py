@@ -67,7 +67,8 @@ def neighbours(vectors: Tensor, margin: float) -> Neighbours:
     size = vectors.shape[1]
     first, second = torch.triu_indices(size, size, 1, device=vectors.device)
     distances = torch.stack([functional.pdist(level.detach()) for level in vectors])
-    radius = margin * distances.median(1).values
+    # Level by level: `median(1)` finds indices too, for which a GPU has no deterministic way.
+    radius = margin * torch.stack([level.median() for level in distances])
     level, pair = (distances < _ROOM * radius[:, None]).nonzero(as_tuple=True)
     return Neighbours(level, first[pair], second[pair], radius[level])
 

@@ -70,12 +70,18 @@ class ResidualQuantizer(nn.Module):
 
     @torch.no_grad()
     def count(self, codes: Tensor) -> None:
-        """Add one batch of codes ``[B, L]`` to the tally, and move the running usage towards it."""
+        """Add one batch of codes ``[B, L]`` to the tally, and move the running usage towards it.
+
+        Data-parallel, those of all processes are one batch: all must know the same dead and crowded codes.
+        """
         levels, size = self.usage.shape
-        rows = codes + size * torch.arange(levels, device=codes.device)
-        counts = torch.bincount(rows.flatten(), minlength=levels * size).view(levels, size)
+        places = codes + size * torch.arange(levels, device=codes.device)
+        counts, rows = torch.bincount(places.flatten(), minlength=levels * size).view(levels, size), len(codes)
+        if torch.distributed.is_initialized():
+            torch.distributed.all_reduce(counts)
+            rows = int(counts[0].sum())
         self.tally += counts
-        self.usage.lerp_(counts.to(self.usage) * (size / len(codes)), 1 - _USAGE_DECAY)
+        self.usage.lerp_(counts.to(self.usage) * (size / rows), 1 - _USAGE_DECAY)
 
     @torch.no_grad()
     def revive(self, sample: Callable[[], Tensor]) -> int:
@@ -84,9 +90,6 @@ class ResidualQuantizer(nn.Module):
         Args:
             sample: gives latent vectors ``[N, D]`` in random order; called only if a code is dead.
         """
-        if torch.distributed.is_initialized():
-            # The processes saw different batches, and must agree.
-            torch.distributed.all_reduce(self.tally)
         dead = self.tally == 0
         self.tally.zero_()
         count = int(dead.sum())

@@ -16,6 +16,9 @@ from s2gr.embeddings import Matrix, has_direction, unit_rows
 from s2gr.errors import UserError
 from s2gr.params import Source
 
+# What DuckDB's trim, which the event log's ids go through, takes for blanks: Unicode's space separators, and no tab.
+_BLANKS = " \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
+
 
 def load_precomputed(item_ids: Sequence[str], source: Source, file: str, ids_file: str | None) -> Matrix:
     """Float32 ``[items, dim]`` with unit rows, in the order of ``item_ids``; rows of other items are ignored.
@@ -44,7 +47,7 @@ def load_precomputed(item_ids: Sequence[str], source: Source, file: str, ids_fil
 
 def plain_id(item_id: str) -> str:
     """The id as the event log has it: without blanks around it, and 196 for 196.0."""
-    return re.sub(r"^(-?\d+)\.0+$", r"\1", item_id.strip(), flags=re.ASCII)
+    return re.sub(r"^(-?\d+)\.0+\Z", r"\1", item_id.strip(_BLANKS), flags=re.ASCII)
 
 
 def _read_npy(path: Path) -> npt.NDArray[np.floating]:
@@ -65,9 +68,12 @@ def _read_ids(path: Path) -> list[str]:
     if not path.is_file():
         raise UserError(f"content.ids: {path.absolute()} does not exist (it is looked for below source.path)")
     try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
+        # As bytes: a text reader takes a lone carriage return for the end of a line, which may be part of an id.
+        text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: expected UTF-8 text, found byte {error.object[error.start]:#x}") from error
+    lines = re.split(r"\r?\n", text)
+    return lines if lines[-1] else lines[:-1]
 
 
 def read_parquet_vectors(

@@ -85,8 +85,7 @@ def embed_tfidf(texts: Sequence[str], dim: int, seed: int) -> TfidfEmbeddings:
         # A single term spans a single dimension; there is nothing to reduce.
         reduced, components, kept = weights.toarray(), np.ones((1, 1)), 1.0
     else:
-        rank = max(1, min(dim, weights.shape[1] - 1, weights.shape[0] - 1))
-        reduced, components, kept = _reduce(weights, rank, seed)
+        reduced, components, kept = _reduce(weights, min(dim, *weights.shape), seed)
     embeddings = unit_rows(reduced.astype(np.float32))
     known = has_direction(embeddings) & (np.diff(weights.indptr) > 0)
     fallback = _mean_direction(embeddings[known])
@@ -102,7 +101,7 @@ def _reduce(weights: Any, rank: int, seed: int) -> tuple[npt.NDArray[np.float64]
     ``weights`` is CSR ``[items, terms]``.
     """
     svd = TruncatedSVD(rank, algorithm="randomized", n_iter=7, random_state=seed)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore"):
         reduced = svd.fit_transform(weights)
     # A component's sign is arbitrary: its largest loading is made positive.
     loadings = svd.components_

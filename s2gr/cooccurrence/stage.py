@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from s2gr.cooccurrence.propagation import Matrix, propagate, symmetric_adjacency
-from s2gr.database import database, one_file, sql
+from s2gr.database import database, one_file, one_row, sql
 from s2gr.embeddings import embedding_matrix, embedding_table, has_direction, unit_rows
 from s2gr.errors import UserError
 from s2gr.params import Cooccurrence, Params, Runtime
@@ -57,16 +58,26 @@ def count_pairs(events: Path, items: Path, section: Cooccurrence, runtime: Runti
     """Columns ``a < b`` (int32 rows of ``items``) and ``count`` (int64), sorted, for the window of ``section``."""
     timed = section.window_hours is not None
     readable_artefact(events, ["user_id", "item_id", "position", "split", *(["timestamp"] if timed else [])])
-    query = sql(__file__, "counts.sql").format(
-        window=section.window,
-        events=one_file(events),
-        items=one_file(readable_artefact(items, ["item_id"])),
-        limit=f" and {section.window_hours} hours" if timed else "",
-        instant=", epoch_us(timestamp) AS instant" if timed else "",
-        leads=", ".join(_lead(distance, section.window_hours) for distance in range(1, section.window + 1)),
-    )
     with database(runtime, state) as connection:
+        window = min(section.window, _longest_distance(events, connection))
+        query = sql(__file__, "counts.sql").format(
+            window=window,
+            events=one_file(events),
+            items=one_file(readable_artefact(items, ["item_id"])),
+            limit=f" and {section.window_hours} hours" if timed else "",
+            instant=", epoch_us(timestamp) AS instant" if timed else "",
+            leads=", ".join(_lead(distance, section.window_hours) for distance in range(1, window + 1)),
+        )
         return connection.sql(query).to_arrow_table()
+
+
+def _longest_distance(events: Path, connection: duckdb.DuckDBPyConnection) -> int:
+    """Positions from the first to the last training event of the longest history, at least 1.
+
+    A wider window holds no more pairs, and the time to plan the query would grow with its square.
+    """
+    query = f"SELECT max(position) AS last FROM read_parquet({one_file(events)}) WHERE split = 'train'"
+    return max(one_row(connection, query, {})["last"] or 0, 1)
 
 
 def _lead(distance: int, hours: float | None) -> str:

@@ -1,5 +1,7 @@
 """The stage: every kind, any embeddings, the same bytes each time, and what the report says."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -15,7 +18,7 @@ from s2gr.codebook.loading import load_codebook
 from s2gr.embeddings import Matrix
 from s2gr.errors import UserError
 from s2gr.params import Codebook
-from s2gr.workspace import Workspace
+from s2gr.workspace import Workspace, read_json
 
 MakeWorkspace = Callable[..., Workspace]
 Run = Callable[..., dict[str, Any]]
@@ -102,3 +105,22 @@ def test_embeddings_that_are_not_finite_are_refused(
 def test_missing_embeddings_are_told(params: Codebook, run: Run, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"aligned\.parquet is missing"):
         run(Workspace(tmp_path), params)
+
+
+def test_training_data_parallel_counts_codes_as_with_batches_twice_as_large(
+    embeddings: Matrix, workspace: MakeWorkspace, run: Run, tmp_path: Path
+) -> None:
+    section = {"kind": "coba", "levels": 2, "codes": 24, "latent_dim": 4, "hidden": [16], "epochs": 4, "batch_size": 6}
+    run(alone := workspace(embeddings, "alone"), Codebook.model_validate(section), batch_size=12)
+    together = workspace(embeddings, "together")
+    runtime = {"threads": 1, "devices": 2, "device": "cpu"}
+    overlay = {"runtime": runtime, "codebook": section, "reasoner": {"clusters": 2, "steps": [1, 1]}}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(overlay))
+    files = ["--params", str(tmp_path / "params.yaml"), "--workdir", str(together.root)]
+    subprocess.run([sys.executable, "-m", "s2gr.codebook", *files], check=True, capture_output=True, timeout=120)
+    one, other = (load_codebook(made.codebook).quantizer for made in (alone, together))
+    # A code that was chosen in the second process alone is not dead.
+    revived = [read_json(made.report("codebook"))["revived"] for made in (alone, together)]
+    assert revived[0] == revived[1]
+    assert torch.equal(other.tally, one.tally)
+    torch.testing.assert_close(other.usage, one.usage)

@@ -1,8 +1,11 @@
 """The RQ-VAE as a whole: its loss, what the kinds switch off, and what happens between epochs."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from s2gr.codebook.losses import neighbours, uniformity_loss
 from s2gr.codebook.rqvae import RQVAE
@@ -127,6 +130,29 @@ def test_dead_codes_are_revived_between_epochs_and_counted(embeddings: Matrix) -
     model.begin_epoch(1, embeddings, seed=0)
     assert model(torch.from_numpy(embeddings))["revived"].item() == dead
     assert float(model.vectors[0].abs().max()) < 1e3
+
+
+class Recorded(TorchDispatchMode):
+    """Which of torch's operations run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.names.add(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+def test_training_needs_nothing_that_has_no_deterministic_form_on_a_gpu(embeddings: Matrix) -> None:
+    with Recorded() as recorded:
+        model = placed(embeddings)
+        model(torch.from_numpy(embeddings))["loss"].backward()
+        model.begin_epoch(1, embeddings, seed=0)
+    assert {"aten.bincount.default", "aten._pdist_forward.default"} <= recorded.names
+    # Of those in the documentation of `torch.use_deterministic_algorithms` what is likely to be used here.
+    refused = ("median.dim", "kthvalue", "histc", "cumsum", "put_.", "scatter_reduce", "nll_loss2d", "embedding_bag")
+    assert not [name for name in recorded.names if name.removeprefix("aten.").startswith(refused)]
 
 
 def test_loss_falls(embeddings: Matrix) -> None:

@@ -3,13 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from s2gr.content.precomputed import load_precomputed
+from s2gr.content.precomputed import load_precomputed, plain_id
 from s2gr.errors import UserError
 from s2gr.params import Source
 
@@ -136,6 +137,24 @@ def test_ids_are_read_as_the_log_reads_them(tmp_path: Path) -> None:
     np.testing.assert_allclose(found, UNIT)
     write_parquet(tmp_path, VECTORS.tolist(), pa.list_(pa.float64()), ids=(3.0, 7.0, 196.0))
     np.testing.assert_allclose(load_precomputed(["196", "3"], Source(path=tmp_path), "x.parquet", None), UNIT)
+
+
+def test_a_line_of_ids_ends_with_a_line_feed_alone(tmp_path: Path) -> None:
+    # Signs at which Python's splitlines() ends a line, too, and which the event log leaves in an id.
+    ids = ["a\u2028b", "c\x85d", "e\x0cf\rg"]
+    np.save(tmp_path / "x.npy", VECTORS)
+    for end in ("\n", "\r\n"):
+        (tmp_path / "ids.txt").write_bytes((end.join(ids) + end).encode())
+        found = load_precomputed([ids[2], ids[0]], Source(path=tmp_path), "x.npy", "ids.txt")
+        np.testing.assert_allclose(found, UNIT)
+
+
+def test_ids_lose_the_blanks_that_they_lose_in_the_log() -> None:
+    signs = [chr(code) for code in range(1, 0x3100)]
+    padded = [f"{sign}7{sign}" for sign in signs]
+    rows = duckdb.execute("SELECT trim(id) FROM (SELECT unnest(?) AS id)", [padded]).fetchall()
+    assert [plain_id(item_id) for item_id in padded] == [item_id for (item_id,) in rows]
+    assert plain_id("196.0\n") == "196.0\n"
 
 
 def test_an_id_of_blanks_is_missing(tmp_path: Path) -> None:

@@ -32,7 +32,17 @@ def test_signs_do_not_depend_on_the_seed() -> None:
 
 
 def test_there_are_at_most_as_many_dimensions_as_terms_and_items_allow() -> None:
-    assert embed_tfidf(TEXTS, 128, 0).embeddings.shape == (5, 4)
+    assert embed_tfidf(TEXTS, 128, 0).embeddings.shape == (5, 5)
+
+
+@pytest.mark.parametrize(
+    "texts", [["film"] * 6 + ["music"] * 4, ["film", "music", "books", "games", "tools"], ["film", "music"]]
+)
+def test_categories_of_one_word_stay_apart(texts: list[str]) -> None:
+    result = embed_tfidf(texts, 128, 0)
+    assert result.without_terms == 0
+    same = [[float(one == other) for other in texts] for one in texts]
+    np.testing.assert_allclose(result.embeddings @ result.embeddings.T, same, atol=1e-6)
 
 
 def test_an_item_without_a_known_term_gets_the_mean_direction() -> None:
@@ -50,7 +60,9 @@ def test_a_catalogue_too_small_for_shared_terms_uses_all_terms() -> None:
     assert result.without_terms <= 1
 
 
-@pytest.mark.parametrize("texts", [["alpha"], ["alpha beta gamma"], ["alpha", "alpha", ""], ["alpha beta"] * 3])
+@pytest.mark.parametrize(
+    "texts", [["alpha"], ["alpha beta gamma"], ["alpha", "alpha", ""], ["alpha beta"] * 3, ["a1 b2 c3"] * 50]
+)
 def test_a_catalogue_without_variety_has_embeddings_all_the_same(texts: list[str]) -> None:
     result = embed_tfidf(texts, 128, 0)
     assert np.linalg.norm(result.embeddings, axis=1) == pytest.approx(np.ones(len(texts)))

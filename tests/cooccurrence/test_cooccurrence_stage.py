@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from s2gr.cooccurrence import stage
 from s2gr.embeddings import embedding_matrix, embedding_table
 from s2gr.errors import UserError
 from s2gr.params import Params
@@ -115,6 +116,18 @@ def test_pairs_are_counted_within_one_user_only(tmp_path: Path) -> None:
     run(workspace := prepare(tmp_path, [["a", "b"], ["c", "d"]]), window=5)
     rows = read_table(workspace.cooccurrence).to_pylist()
     assert [(row["item_a"], row["item_b"], row["count"]) for row in rows] == [("a", "b", 1), ("c", "d", 1)]
+
+
+def test_a_window_wider_than_every_history_asks_for_no_more_than_they_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, lead = [], stage._lead
+    monkeypatch.setattr(stage, "_lead", lambda distance, hours: asked.append(distance) or lead(distance, hours))
+    histories = [["a", "b", "c", "d"], ["b", "a"]]
+    run(workspace := prepare(tmp_path, histories, [("e", "f"), ("a", "a")]), window=200)
+    assert asked == [1, 2, 3]
+    rows = read_table(workspace.cooccurrence).to_pylist()
+    assert {(row["item_a"], row["item_b"]): row["count"] for row in rows} == brute_force(histories, 200)
 
 
 def test_held_out_events_change_neither_output(tmp_path: Path) -> None:

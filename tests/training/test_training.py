@@ -140,6 +140,17 @@ def test_schedule_warms_up_and_decays_to_zero() -> None:
     assert schedule(0.55) == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize("steps", [1, 2, 5])
+def test_no_step_is_wasted_at_a_rate_of_zero(tmp_path: Path, steps: int) -> None:
+    model, rates = Regression(), []
+    optimizer = torch.optim.SGD(model.parameters(), lr=2.0)
+    optimizer.register_step_pre_hook(lambda *_: rates.append(optimizer.param_groups[0]["lr"]))
+    plan = Plan("t", 1, lambda epoch: batches(epoch)[:steps], schedule=warmup_cosine(0.5))
+    fit(Fabric(accelerator="cpu", devices=1), model, optimizer, plan, tmp_path / "c", "f")
+    assert rates == pytest.approx([2 * warmup_cosine(0.5)((step + 0.5) / steps) for step in range(steps)])
+    assert min(rates) > 0
+
+
 def test_curve_is_a_table_with_a_line_per_epoch(tmp_path: Path) -> None:
     write_curve([{"epoch": 1.0, "loss": 0.5}, {"epoch": 2.0, "loss": 0.25}], tmp_path / "curve.csv")
     assert (tmp_path / "curve.csv").read_text() == "epoch,loss\n1,0.5\n2,0.25\n"
