@@ -84,7 +84,9 @@ class SASRec(nn.Module):
     def states(self, items: Tensor, position: Tensor) -> Tensor:
         """``[B, Q, D]`` at ``position`` ``[B, Q]`` of histories ``[B, T]``, −1 behind their end."""
         length = items.shape[1]
-        hidden = self.dropout(self.item(items.clamp_min(0)) + self.position.weight[:length])
+        # √D, as in the paper's code: without it the small embeddings hardly count beside what the layers add.
+        embedded = self.item(items.clamp_min(0)) * self.item.embedding_dim**0.5
+        hidden = self.dropout(embedded + self.position.weight[:length])
         mask = nn.Transformer.generate_square_subsequent_mask(length, device=items.device)
         hidden = self.layers(hidden, mask=mask, is_causal=True)
         return hidden.gather(1, position.unsqueeze(2).expand(-1, -1, hidden.shape[2]))
