@@ -19,7 +19,6 @@ from typing import Any
 import yaml
 
 from s2gr.code_behind import PACKAGES
-from s2gr.workspace import alive
 
 # As in .dvcignore.
 _NO_SOURCE = {".pyc", ".pyo", ".pyd"}
@@ -108,14 +107,6 @@ class Project:
             **{f"params.yaml: {section}": _canonical(value) for section, value in params.items()},
             "command": entry["cmd"],
         }
-
-    def is_being_written(self) -> bool:
-        """Whether some DVC process runs a stage right now, as `.dvc/tmp/rwlock` has it."""
-        try:
-            locks = json.loads((self.root / ".dvc/tmp/rwlock").read_text(encoding="utf-8") or "{}")
-        except (OSError, json.JSONDecodeError):
-            return False
-        return any(alive(lock["write"]["pid"]) for lock in locks.values() if lock.get("write"))
 
     def _stage(self, name: str, entry: Mapping[str, Any]) -> Stage:
         variables = _load(self.root / "params.yaml")

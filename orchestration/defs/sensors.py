@@ -9,6 +9,7 @@ from orchestration.defs.jobs import ingest
 from orchestration.dvc_bridge import reported_materialization
 from orchestration.dvc_project import PROJECT
 from orchestration.landing import look
+from orchestration.rwlock import is_being_written
 from s2gr.errors import UserError
 from s2gr.params import load_params
 from s2gr.workspace import Workspace
@@ -65,7 +66,7 @@ def dvc_lock(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipRe
 def landing(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
     working = {run.job_name for run in context.instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))}
     # A retraining works elsewhere, and may take hours.
-    if working - {"retrain"} or PROJECT.is_being_written():
+    if working - {"retrain"} or is_being_written(PROJECT.root):
         # DVC removes what a stage makes before it runs: the log would seem to hold nothing.
         return dg.SkipReason("a run is in progress; looks again when it is done")
     try:

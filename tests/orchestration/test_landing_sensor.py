@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,10 +19,21 @@ from orchestration import landing as looking
 from orchestration.definitions import defs
 from orchestration.defs import jobs, sensors
 from orchestration.dvc_project import Project
+from orchestration.processes import started
 from s2gr.params import Params
 from s2gr.stage import execute
 from s2gr.workspace import Workspace
 
+TWO_STAGES = """\
+stages:
+  first:
+    cmd: echo 1 > data/first.txt
+    outs: [data/first.txt]
+  second:
+    cmd: touch begun; sleep 600; cp data/first.txt data/second.txt
+    deps: [data/first.txt]
+    outs: [data/second.txt]
+"""
 LINES = "user_id,item_id,timestamp\n"
 
 
@@ -83,20 +98,43 @@ def test_a_file_is_taken_when_it_stood_still_and_once(site: Site) -> None:
     assert site.tick() is None
 
 
-def test_nothing_is_started_beside_a_run_of_dagster_or_of_dvc(site: Site) -> None:
+def test_nothing_is_started_beside_a_run_of_dagster(site: Site) -> None:
     site.land("a.csv")
     assert site.tick() is None
     run = site.instance.create_run_for_job(defs().resolve_job_def("ingest"), status=dg.DagsterRunStatus.STARTED)
     # DVC removes the log before the stage makes it anew.
     assert site.tick() is None
     site.instance.delete_run(run.run_id)
-    rwlock = site.root / ".dvc/tmp/rwlock"
-    rwlock.parent.mkdir(parents=True)
-    rwlock.write_text(json.dumps({"data/events.parquet": {"write": {"pid": os.getpid(), "cmd": "dvc repro"}}}))
-    assert site.tick() is None
-    # A DVC that was killed leaves its entry behind.
-    rwlock.write_text(json.dumps({"data/events.parquet": {"write": {"pid": 2**22 + 1, "cmd": "dvc repro"}}}))
     assert site.tick()
+
+
+def test_nothing_is_started_beside_dvc_at_a_terminal(site: Site) -> None:
+    site.land("a.csv")
+    site.tick()
+    (site.root / "dvc.yaml").write_text(TWO_STAGES)
+    (site.root / "data").mkdir()
+    dvc = [sys.executable, "-m", "dvc"]
+    subprocess.run([*dvc, "init", "--no-scm", "--quiet"], cwd=site.root, check=True)
+    with subprocess.Popen([*dvc, "repro", "--quiet"], cwd=site.root, start_new_session=True) as process:
+        try:
+            deadline = time.monotonic() + 60
+            while not (site.root / "begun").exists():
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            assert site.tick() is None
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+    # A DVC that was killed leaves its entry behind.
+    rwlock = site.root / ".dvc/tmp/rwlock"
+    left = json.loads(rwlock.read_text())
+    assert [entry["pid"] for entry in left["write"].values()] == [process.pid]
+    assert site.tick()
+    # After a power cut, its number is that of a process which began later.
+    rwlock.write_text(json.dumps(left).replace(str(process.pid), str(os.getpid())))
+    assert site.tick() is None
+    before = started(os.getpid()) - 60
+    os.utime(rwlock, (before, before))
+    assert site.tick() or before < 0
 
 
 def test_a_growing_file_and_an_unfinished_one_are_not_taken(site: Site) -> None:

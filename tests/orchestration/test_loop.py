@@ -24,6 +24,7 @@ from orchestration.definitions import defs
 from orchestration.defs import loop
 from orchestration.defs.retraining import PUBLISHED
 from orchestration.dvc_project import Project
+from orchestration.processes import started
 from s2gr.alerts import Alert, deliver, outbox
 from s2gr.params import Params
 from s2gr.publish.publishing import publish
@@ -264,7 +265,7 @@ def test_a_process_of_the_same_number_is_not_the_run(site: Site) -> None:
     assert not lost_runs.is_lost(site.instance, record, later)
     with pytest.MonkeyPatch.context() as patch:
         # The machine was started anew, and another program has the number now.
-        patch.setattr(lost_runs, "_started", lambda pid: later)
+        patch.setattr(lost_runs, "started", lambda pid: later)
         assert lost_runs.is_lost(site.instance, record, later)
 
 
@@ -277,7 +278,7 @@ def test_a_process_began_when_it_began_however_late_it_is_looked_up(tmp_path: Pa
     with subprocess.Popen([named, "60"]) as process:
         after = time.time()
         time.sleep(2)
-        began = lost_runs._started(process.pid)
+        began = started(process.pid)
         process.kill()
     # The system's start is told in whole seconds.
     assert before - 1.1 < began < after + 0.1
