@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.parquet as pq
 
 from s2gr.alerts import Alert, post
-from s2gr.params import load_params
+from s2gr.errors import UserError
+from s2gr.params import Alerts, load_params
 from s2gr.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -23,8 +24,12 @@ _LONGEST = 500
 
 def run_link(workspace: Workspace, run_id: str) -> str:
     """Where Dagster shows a run."""
-    params = load_params([workspace.root / "params.yaml"])
-    return f"{params.alerts.dagster.rstrip('/')}/runs/{run_id}"
+    try:
+        alerts = load_params([workspace.root / "params.yaml"]).alerts
+    except UserError:
+        # That may be just what the alert is about: it goes out with the address of `make ui`.
+        alerts = Alerts()
+    return f"{alerts.dagster.rstrip('/')}/runs/{run_id}"
 
 
 def drift_alarm(workspace: Workspace, version: str, figures: Mapping[str, Any], signals: Sequence[str]) -> bool:

@@ -195,10 +195,12 @@ def test_a_refused_file_is_told_once(site: Site) -> None:
     assert len(site.told("refused")) == 2
 
 
-def test_a_failed_run_is_told_with_its_reason(site: Site) -> None:
+def fail(site: Site, reason: str) -> str:
+    """A run of the job `ingest` that fails, which is noticed twice; its id."""
+
     @dg.op
     def broken() -> None:
-        raise dg.Failure("events: 3 files are broken")
+        raise dg.Failure(reason)
 
     @dg.job(name="ingest")
     def job() -> None:
@@ -210,9 +212,21 @@ def test_a_failed_run_is_told_with_its_reason(site: Site) -> None:
     ).for_run_failure()
     for _ in range(2):
         loop.failed_runs(context)
+    return str(result.run_id)
+
+
+def test_a_failed_run_is_told_with_its_reason(site: Site) -> None:
+    run = fail(site, "events: 3 files are broken")
     (alert,) = site.told("failed")
     assert alert.text == "events: 3 files are broken"
-    assert alert.look == f"http://dagster.example/runs/{result.run_id}"
+    assert alert.look == f"http://dagster.example/runs/{run}"
+
+
+def test_what_fails_as_the_parameters_are_invalid_is_told_too(site: Site) -> None:
+    (site.root / "params.yaml").write_text("events: {k_core: -1}\n")
+    run = fail(site, "events: params.yaml: events.k_core")
+    (alert,) = site.told("failed")
+    assert alert.look == f"http://127.0.0.1:3000/runs/{run}"
 
 
 def lose(site: Site, pid: int) -> dg.DagsterRun:
