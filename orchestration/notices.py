@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
@@ -74,6 +75,20 @@ def failed_run(workspace: Workspace, run_id: str, job: str, reason: str) -> bool
             f"S²GR: the run of `{job}` failed",
             reason[:_LONGEST],
             look=run_link(workspace, run_id),
+        ),
+    )
+
+
+def waiting_stage(workspace: Workspace, stage: str, attempt: str, folder: Path, said: str) -> bool:
+    """Told once for each ``attempt`` at the stage, which is unique."""
+    return post(
+        workspace,
+        Alert(
+            f"waiting-{stage}-{attempt}",
+            "waiting",
+            f"S²GR: `{stage}` waits for another DVC",
+            f"It may not begin in {folder}, as DVC says: {said[-_LONGEST:]}",
+            look="docs/operations.md, Faults",
         ),
     )
 

@@ -27,7 +27,7 @@ from s2gr.workspace import Workspace, read_json, write_json
 
 VARIABLE = "S2GR_ALERT_URLS"
 
-Kind = Literal["drift", "refused", "failed", "retraining", "published", "rejected", "test"]
+Kind = Literal["drift", "refused", "failed", "waiting", "retraining", "published", "rejected", "test"]
 
 # Between two attempts: doubled each time, up to the second.
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=1)
@@ -41,6 +41,7 @@ _SEVERITY = {
     "drift": "warning",
     "refused": "warning",
     "failed": "failure",
+    "waiting": "warning",
     "rejected": "warning",
     "published": "success",
 }
