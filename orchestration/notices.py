@@ -6,12 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow.parquet as pq
-
 from s2gr.alerts import Alert, post
 from s2gr.errors import UserError
 from s2gr.params import Alerts, load_params
-from s2gr.workspace import Workspace
+from s2gr.workspace import Workspace, read_table
 
 if TYPE_CHECKING:
     # Not when Dagster loads its definitions: it takes torch along.
@@ -45,10 +43,10 @@ def drift_alarm(workspace: Workspace, version: str, figures: Mapping[str, Any], 
 
 
 def refused_batches(workspace: Workspace) -> int:
-    """Tell of each refused file, once for each content; how many are news."""
+    """Tell of each refused file, once for each content; how many are news. Raises: UserError: the ledger is damaged."""
     if not workspace.batches.exists():
         return 0
-    rows = pq.read_table(workspace.batches).to_pylist()
+    rows = read_table(workspace.batches).to_pylist()
     return sum(
         post(
             workspace,

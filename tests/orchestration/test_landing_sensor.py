@@ -185,6 +185,20 @@ def test_a_file_that_comes_goes_and_comes_again_has_a_key_each_time(site: Site) 
     assert len(set(keys)) == 4
 
 
+def test_a_damaged_ledger_is_made_anew(site: Site) -> None:
+    site.land("a.csv")
+    site.tick()
+    first = site.tick()
+    site.ingest()
+    ledger = Workspace(site.root).batches
+    ledger.write_bytes(b"")
+    # By another key than the first one, which Dagster has used.
+    assert site.tick() not in (None, first)
+    site.ingest()
+    assert site.tick() is None
+    assert ledger.stat().st_size
+
+
 def test_a_clock_that_is_wrong_does_no_harm(site: Site) -> None:
     path = site.land("a.csv")
     os.utime(path, (4e9, 4e9))

@@ -195,6 +195,17 @@ def test_a_refused_file_is_told_once(site: Site) -> None:
     assert len(site.told("refused")) == 2
 
 
+@pytest.mark.parametrize("content", [b"", b"PAR1 and then nothing"])
+def test_a_damaged_ledger_stops_no_alert(site: Site, content: bytes) -> None:
+    notices.failed_run(site.workspace, "1", "ingest", "it broke")
+    site.workspace.batches.parent.mkdir()
+    site.workspace.batches.write_bytes(content)
+    said = loop.alerts(dg.build_sensor_context(site.instance))
+    assert [sent for _, sent in outbox(site.workspace)] == [True]
+    assert isinstance(said, dg.SkipReason)
+    assert "batches.parquet is not a readable Parquet file" in str(said.skip_message)
+
+
 def fail(site: Site, reason: str) -> str:
     """A run of the job `ingest` that fails, which is noticed twice; its id."""
 
