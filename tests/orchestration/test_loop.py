@@ -15,7 +15,7 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 import pytest
-from dagster._core.events import EngineEventData
+from dagster._core.events import DagsterEvent, DagsterEventType, EngineEventData
 from dagster._core.remote_origin import GrpcServerCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 
 from data_checks.drift import CHECKS, CODES, RECALL, WITHOUT_SID
@@ -240,8 +240,8 @@ def test_what_fails_as_the_parameters_are_invalid_is_told_too(site: Site) -> Non
     assert alert.look == f"http://127.0.0.1:3000/runs/{run}"
 
 
-def lose(site: Site, pid: int) -> dg.DagsterRun:
-    run = site.retrain(dg.DagsterRunStatus.STARTED)
+def lose(site: Site, pid: int, status: dg.DagsterRunStatus = dg.DagsterRunStatus.STARTED) -> dg.DagsterRun:
+    run = site.retrain(status)
     data = EngineEventData(metadata={"pid": dg.MetadataValue.text(str(pid))})
     site.instance.report_engine_event("Executing steps", run, data)
     return run
@@ -263,6 +263,29 @@ def test_a_run_whose_process_is_gone_is_marked_as_failed(site: Site, monkeypatch
     monkeypatch.setattr(lost_runs, "GRACE", -1.0)
     loop.lost_runs(dg.build_sensor_context(site.instance))
     assert (status(site, lost), status(site, works)) == (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.STARTED)
+
+
+def test_a_run_that_was_being_terminated_is_not_tried_again_and_one_that_ended_stays_as_it_is(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lost_runs, "GRACE", -1.0)
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    terminated = lose(site, ended.pid, dg.DagsterRunStatus.CANCELING)
+    finishes = lose(site, ended.pid)
+    look = loop.is_lost
+
+    def ends_meanwhile(instance: dg.DagsterInstance, record: dg.RunRecord) -> bool:
+        lost = look(instance, record)
+        if record.dagster_run.run_id == finishes.run_id:
+            event = DagsterEvent(DagsterEventType.PIPELINE_SUCCESS.value, "retrain")
+            instance.report_dagster_event(event, finishes.run_id)
+        return lost
+
+    monkeypatch.setattr(loop, "is_lost", ends_meanwhile)
+    loop.lost_runs(dg.build_sensor_context(site.instance))
+    assert status(site, terminated) is dg.DagsterRunStatus.CANCELED
+    assert status(site, finishes) is dg.DagsterRunStatus.SUCCESS
 
 
 def test_a_run_is_not_lost_while_it_waits_in_the_queue_nor_when_it_is_launched_late(
