@@ -217,6 +217,26 @@ def test_a_digest_that_lands_beside_a_file_is_something_new(site: Site) -> None:
     assert site.tick()
 
 
+def test_a_digest_that_lands_while_a_file_is_read_waits_for_the_next_look(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.land("a.csv")
+    site.tick()
+    told = site.landing / "a.csv.sha256"
+
+    def late(path: Path) -> str:
+        if not told.exists():
+            told.write_text(digest(path))
+        return digest(path)
+
+    digest = looking.digest
+    monkeypatch.setattr(looking, "digest", late)
+    key = site.tick()
+    assert key
+    assert site.tick() is None
+    assert site.tick() not in (None, key)
+
+
 def test_what_takes_long_to_read_is_read_over_several_looks(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
 
