@@ -89,6 +89,9 @@ def test_dvc_shares_cache_and_remotes_with_the_project(project: Path) -> None:
     assert config["core"]["no_scm"] == "true"
     assert config["'remote \"local\"'"]["url"] == str(project / ".dvc-remote")
     assert config["'remote \"s3\"'"]["url"] == "s3://bucket/path"
+    # Its credentials are there: for nobody else.
+    assert config["'remote \"s3\"'"]["secret_access_key"] == "k"
+    assert (retraining.folder / ".dvc/config").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_copy_that_was_killed_half_way_is_made_again(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
