@@ -9,7 +9,7 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from s2gr.errors import UserError
@@ -44,7 +44,9 @@ def dagster_dev(root: Path, environment: Mapping[str, str]) -> Iterator[str]:
             raise UserError(f"Dagster did not start in {root}:\n{said}")
         yield address
     finally:
-        os.killpg(process.pid, signal.SIGINT)
+        # It may have ended by itself, which the error above is about.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGINT)
         try:
             process.wait(_END)
         except subprocess.TimeoutExpired:

@@ -4,8 +4,8 @@
 
 It adds to the bare command what a caller without a terminal needs. DVC ignores an interrupt while its command runs
 (on a terminal the command gets it too), so an interrupt is passed to the whole process group. DVC gives up when
-another DVC holds a lock, so it is asked again until that one is done. And all that is said goes to stdout and to a
-transcript, from which the asset learns why a stage failed.
+another DVC holds a lock, so it is asked again until that one is done, and people are told if that takes long. And all
+that is said goes to stdout and to a transcript, from which the asset learns why a stage failed.
 """
 
 from __future__ import annotations
@@ -19,24 +19,33 @@ import time
 from pathlib import Path
 from types import FrameType
 
+from orchestration.rwlock import drop_stale
+
 # What DVC 3 says when a lock is held: the repository's (dvc/lock.py), or a path's (dvc/rwlock.py).
 LOCKED = ("Unable to acquire lock", "is busy, it is being blocked by")
 STAGE_STARTED = "Running stage '"
 # Seconds between two attempts, and in all: a training at a terminal may hold its stage for hours.
 PAUSE = float(os.environ.get("S2GR_DVC_PAUSE", "5"))
 PATIENCE = 24 * 3600.0
+# Seconds after which people are told that it waits.
+TOLD = 1800.0
 
 
 def repro(stage: str, force: bool, transcript: Path) -> int:
     """Run DVC until it is not locked out. Returns its exit code; the transcript holds the last attempt."""
     command = [sys.executable, "-m", "dvc", "repro", "--single-item", stage, *(["--force"] if force else [])]
-    deadline = time.monotonic() + PATIENCE
+    begun, told = time.monotonic(), False
     while True:
+        drop_stale(Path.cwd())
         code = _attempt(command, transcript)
         said = transcript.read_text(encoding="utf-8")
         locked = code != 0 and STAGE_STARTED not in said and any(mark in said for mark in LOCKED)
-        if not locked or time.monotonic() > deadline:
+        waited = time.monotonic() - begun
+        if not locked or waited > PATIENCE:
             break
+        if waited > TOLD and not told:
+            told = True
+            _tell_people(stage, said)
         print(f"another DVC is at work; trying {stage} again in {PAUSE:g} s", flush=True)
         time.sleep(PAUSE)
     if STAGE_STARTED not in said:
@@ -77,6 +86,16 @@ def _attempt(command: list[str], transcript: Path) -> int:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def _tell_people(stage: str, said: str) -> None:
+    # Only now: it takes its time, and is hardly ever needed.
+    from orchestration.dvc_project import PROJECT
+    from orchestration.notices import waiting_stage
+    from s2gr.workspace import Workspace
+
+    # The project that Dagster watches, also where the stage is that of a retraining's copy.
+    waiting_stage(Workspace(PROJECT.root), stage, f"{os.getpid()}-{time.time():.0f}", Path.cwd(), said.strip())
 
 
 def _tell_dagster(said: str) -> None:

@@ -19,10 +19,11 @@ from typing import Any
 import yaml
 
 from s2gr.code_behind import PACKAGES
-from s2gr.workspace import alive
 
 # As in .dvcignore.
 _NO_SOURCE = {".pyc", ".pyo", ".pyd"}
+# A sensor reads dvc.lock again and again, and Python takes ten times as long as C.
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _VARIABLE = re.compile(r"\$\{([^}]+)\}")
 
 
@@ -87,6 +88,11 @@ class Project:
         outs = sorted((out["path"], out["md5"]) for out in entry["outs"])
         return str(outs[0][1]) if len(outs) == 1 else _md5(json.dumps(outs).encode())
 
+    def is_in_place(self, name: str) -> bool:
+        """Whether all outs that DVC recorded are there, as large as it says; their bytes are not read."""
+        outs = (self.recorded(name) or {}).get("outs", ())
+        return all(_size(self.root / out["path"]) == out["size"] for out in outs)
+
     def current_ingredients(self, name: str) -> dict[str, str]:
         """What the stage would run with now: md5 by code path, values by section of params.yaml, the command."""
         stage = self.stages[name]
@@ -108,14 +114,6 @@ class Project:
             **{f"params.yaml: {section}": _canonical(value) for section, value in params.items()},
             "command": entry["cmd"],
         }
-
-    def is_being_written(self) -> bool:
-        """Whether some DVC process runs a stage right now, as `.dvc/tmp/rwlock` has it."""
-        try:
-            locks = json.loads((self.root / ".dvc/tmp/rwlock").read_text(encoding="utf-8") or "{}")
-        except (OSError, json.JSONDecodeError):
-            return False
-        return any(alive(lock["write"]["pid"]) for lock in locks.values() if lock.get("write"))
 
     def _stage(self, name: str, entry: Mapping[str, Any]) -> Stage:
         variables = _load(self.root / "params.yaml")
@@ -159,6 +157,13 @@ def md5_of(path: Path) -> str:
     return _md5(json.dumps(listing, sort_keys=True).encode()) + ".dir"
 
 
+def _size(path: Path) -> int | None:
+    """In bytes, of a folder with all that is in it; None if there is neither file nor folder."""
+    if path.is_dir():
+        return sum(file.stat().st_size for file in _sources(path))
+    return path.stat().st_size if path.is_file() else None
+
+
 def _sources(folder: Path) -> Iterator[Path]:
     for file in folder.rglob("*"):
         if file.is_file() and "__pycache__" not in file.parts and file.suffix not in _NO_SOURCE:
@@ -189,7 +194,7 @@ def _canonical(value: Any) -> str:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    content: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), _LOADER) or {}
     return content
 
 

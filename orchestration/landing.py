@@ -57,11 +57,22 @@ def look(source: Source, ledger: Path, cursor: str | None) -> Look:
             if time.monotonic() - started > _PATIENCE:
                 return Look(json.dumps(files), None, f"reading what landed; goes on with {name}")
             entry[3] = digest(folder / name)
-    found = identity(paths, lambda path: str(files[str(path.relative_to(folder))][3]))
+    found = identity(str(entry[3]) for entry in files.values())
     held = ingested(ledger)
     if found == held:
         return Look(json.dumps(files), None, "the log holds all that landed")
-    # With what the log holds in the key, a file that comes, goes and comes again is taken again; one that makes the run
-    # fail is not tried again and again.
-    key = f"landing-{(held or 'nothing')[:12]}-{found[:12]}"
+    # With the making of the ledger in the key, a file that comes, goes and comes again is taken each time; one that
+    # makes the run fail is not tried again and again.
+    key = f"landing-{_made(ledger)}-{found[:12]}"
     return Look(json.dumps(files), key, f"{len(files)} files, and the log holds something else")
+
+
+def _made(ledger: Path) -> str:
+    """Tells this making of the ledger from an earlier one of the same content.
+
+    A link into DVC's cache counts by its own time: the file behind it is as old as the content.
+    """
+    try:
+        return str(ledger.lstat().st_ctime_ns)
+    except FileNotFoundError:
+        return "nothing"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow.parquet as pq
-
 from s2gr.alerts import Alert, post
-from s2gr.params import load_params
-from s2gr.workspace import Workspace
+from s2gr.errors import UserError
+from s2gr.params import Alerts, load_params
+from s2gr.workspace import Workspace, read_table
 
 if TYPE_CHECKING:
     # Not when Dagster loads its definitions: it takes torch along.
@@ -23,8 +23,12 @@ _LONGEST = 500
 
 def run_link(workspace: Workspace, run_id: str) -> str:
     """Where Dagster shows a run."""
-    params = load_params([workspace.root / "params.yaml"])
-    return f"{params.alerts.dagster.rstrip('/')}/runs/{run_id}"
+    try:
+        alerts = load_params([workspace.root / "params.yaml"]).alerts
+    except UserError:
+        # That may be just what the alert is about: it goes out with the address of `make ui`.
+        alerts = Alerts()
+    return f"{alerts.dagster.rstrip('/')}/runs/{run_id}"
 
 
 def drift_alarm(workspace: Workspace, version: str, figures: Mapping[str, Any], signals: Sequence[str]) -> bool:
@@ -39,10 +43,10 @@ def drift_alarm(workspace: Workspace, version: str, figures: Mapping[str, Any], 
 
 
 def refused_batches(workspace: Workspace) -> int:
-    """Tell of each refused file, once for each content; how many are news."""
+    """Tell of each refused file, once for each content; how many are news. Raises: UserError: the ledger is damaged."""
     if not workspace.batches.exists():
         return 0
-    rows = pq.read_table(workspace.batches).to_pylist()
+    rows = read_table(workspace.batches).to_pylist()
     return sum(
         post(
             workspace,
@@ -69,6 +73,20 @@ def failed_run(workspace: Workspace, run_id: str, job: str, reason: str) -> bool
             f"S²GR: the run of `{job}` failed",
             reason[:_LONGEST],
             look=run_link(workspace, run_id),
+        ),
+    )
+
+
+def waiting_stage(workspace: Workspace, stage: str, attempt: str, folder: Path, said: str) -> bool:
+    """Told once for each ``attempt`` at the stage, which is unique."""
+    return post(
+        workspace,
+        Alert(
+            f"waiting-{stage}-{attempt}",
+            "waiting",
+            f"S²GR: `{stage}` waits for another DVC",
+            f"It may not begin in {folder}, as DVC says: {said[-_LONGEST:]}",
+            look="docs/operations.md, Faults",
         ),
     )
 

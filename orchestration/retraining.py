@@ -59,11 +59,14 @@ class Retraining:
     def begin(self, signals: Sequence[str]) -> bool:
         """Take the snapshot; whether that is done for the first time.
 
+        Old retrainings are removed before: those that fail come to no other end.
+
         Args:
             signals: the drift checks that asked for it; none if a person did.
         Raises: UserError: invalid parameters.
         """
         params = load_params([self.root / "params.yaml"])
+        remove_old(self.root, params.retraining.keep, besides=self.id)
         published = Workspace(self.root).published
         champion = current_version(published)
         told, warm = "there is no champion to start from", False
@@ -97,9 +100,9 @@ class Retraining:
         return snapshot(self.root, self.folder, overlay, inputs, facts)
 
 
-def remove_old(root: Path, keep: int) -> list[str]:
-    """Remove all but the newest ``keep`` retrainings' folders; returns their ids."""
-    folders = [path for path in _folder(root).glob("*") if (path / COMPLETE).exists()]
+def remove_old(root: Path, keep: int, besides: str = "") -> list[str]:
+    """Remove all but the newest ``keep`` retrainings' folders, and that of ``besides``; returns their ids."""
+    folders = [path for path in _folder(root).glob("*") if (path / COMPLETE).exists() and path.name != besides]
     folders.sort(key=lambda path: (path / COMPLETE).stat().st_mtime, reverse=True)
     for folder in folders[keep:]:
         shutil.rmtree(folder, ignore_errors=True)

@@ -94,6 +94,8 @@ def _write_dvc_config(project: Path, copy: Path) -> None:
             config.add_section(section)
         config[section].update(values)
     (copy / ".dvc").mkdir()
+    # For its owner alone, as config.local is: remotes may have their credentials there.
+    (copy / ".dvc/config").touch(mode=0o600)
     with (copy / ".dvc/config").open("w", encoding="utf-8") as file:
         config.write(file)
 

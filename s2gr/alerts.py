@@ -27,16 +27,21 @@ from s2gr.workspace import Workspace, read_json, write_json
 
 VARIABLE = "S2GR_ALERT_URLS"
 
-Kind = Literal["drift", "refused", "failed", "retraining", "published", "rejected", "test"]
+Kind = Literal["drift", "refused", "failed", "waiting", "retraining", "published", "rejected", "test"]
 
 # Between two attempts: doubled each time, up to the second.
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=1)
+# Characters of text and figures that are sent: Discord refuses 2,000 with what comes around them.
+_LONGEST = 1500
+# So often a receiver is asked to take an alert, over seven minutes, before what comes after it goes out nonetheless.
+_STUBBORN = 3
 # So long an alert that was sent is remembered.
 _REMEMBERED = timedelta(days=90)
 _SEVERITY = {
     "drift": "warning",
     "refused": "warning",
     "failed": "failure",
+    "waiting": "warning",
     "rejected": "warning",
     "published": "success",
 }
@@ -60,15 +65,20 @@ class Alert:
     # Of the receivers that have taken it, and what can be told of those that have not.
     taken: tuple[str, ...] = ()
     attempts: int = 0
+    # Attempts in which a receiver had a say: it was not silent already, for an older alert's sake.
+    asked: int = 0
     due: str = ""
     refused: str = ""
 
     @property
     def body(self) -> str:
-        """Everything but the title, as plain text."""
+        """Everything but the title, as plain text that any receiver takes."""
         figures = "\n".join(f"{name}: {_figure(value)}" for name, value in self.figures.items())
+        told = "\n\n".join(part for part in (self.text, figures) if part)
+        if len(told) > _LONGEST:
+            told = f"{told[:_LONGEST]}…\n\nThe whole: `s2gr alerts --json`"
         look = f"Look: {self.look}" if self.look else ""
-        return "\n\n".join(part for part in (self.text, figures, look) if part) or self.title
+        return "\n\n".join(part for part in (told, look) if part) or self.title
 
 
 @dataclass(frozen=True)
@@ -188,14 +198,18 @@ class _Attempt:
 
     def of(self, alert: Alert) -> Alert:
         """``alert`` after an attempt with every receiver that has not taken it."""
-        taken, faults = list(alert.taken), []
+        taken, faults, asked = list(alert.taken), [], False
         for receiver in self.named:
             name = receiver.name
             if name in taken:
                 continue
-            fault = self.silent.get(name) or self.send(receiver, alert)
+            fault = self.silent.get(name, "")
+            if not fault:
+                asked, fault = True, self.send(receiver, alert)
+                # The fault may lie in the alert: what is refused again and again must not keep the next ones for ever.
+                if fault and alert.asked < _STUBBORN:
+                    self.silent[name] = fault
             if fault:
-                self.silent[name] = fault
                 faults.append(f"{name}: {fault}")
             else:
                 taken.append(name)
@@ -206,6 +220,7 @@ class _Attempt:
             alert,
             taken=tuple(taken),
             attempts=alert.attempts + 1,
+            asked=alert.asked + asked,
             due=(self.now + pause).isoformat(timespec="seconds"),
             refused="; ".join(faults),
         )

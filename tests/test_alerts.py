@@ -28,21 +28,26 @@ DRIFT = Alert("drift-v1", "drift", "S²GR: drift", "The codes have moved.", FIGU
 
 
 class Webhook:
-    """An HTTP server on a port of its own that can be down."""
+    """An HTTP server on a port of its own that can be down, and refuses what is longer than Discord takes."""
 
     def __init__(self) -> None:
         self.taken: list[dict[str, Any]] = []
+        # Titles that it refuses, too.
+        self.refused: set[str] = set()
         self._server: HTTPServer | None = None
         self.start()
         self.stop()
 
     def start(self) -> None:
-        taken = self.taken
+        hook = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                taken.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-                self.send_response(200)
+                told = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                fits = len(told["title"] + told["message"]) < 2000 and told["title"] not in hook.refused
+                if fits:
+                    hook.taken.append(told)
+                self.send_response(200 if fits else 400)
                 self.end_headers()
 
             def log_message(self, *arguments: Any) -> None: ...
@@ -113,6 +118,32 @@ def test_a_webhook_that_is_down_for_an_hour_gets_each_alert_once(webhook: Webhoo
     # In the order in which they happened.
     assert through == ["drift-v1", "retraining-1"]
     assert [taken["title"] for taken in webhook.taken] == ["S²GR: drift", "started"]
+
+
+def test_what_is_too_long_for_a_receiver_is_cut_and_says_where_the_whole_stands(
+    webhook: Webhook, workspace: Workspace
+) -> None:
+    figures = {f"figure {number}": "ü" * 50 for number in range(100)}
+    post(workspace, Alert("long", "published", "S²GR: published", "It is better.", figures, "s2gr versions"))
+    assert len(deliver(workspace)) == 1
+    (taken,) = webhook.taken
+    assert taken["message"].startswith("It is better.\n\nfigure 0: ü")
+    assert taken["message"].endswith("…\n\nThe whole: `s2gr alerts --json`\n\nLook: s2gr versions")
+    shown = CliRunner().invoke(app, ["alerts", "--json", "--workdir", str(workspace.root)])
+    assert json.loads(shown.stdout)[0]["figures"] == figures
+
+
+def test_alerts_that_a_receiver_refuses_do_not_keep_the_others_for_ever(webhook: Webhook, workspace: Workspace) -> None:
+    webhook.refused = {"first", "second"}
+    for title in ("first", "second", "third", "fourth"):
+        post(workspace, Alert(title, "failed", title), NOON)
+    through = {minute: deliver(workspace, NOON + timedelta(minutes=minute)) for minute in range(180)}
+    assert [alert.id for alerts in through.values() for alert in alerts] == ["third", "fourth"]
+    post(workspace, Alert("fifth", "failed", "fifth"), NOON + timedelta(hours=3))
+    assert [alert.id for alert in deliver(workspace, NOON + timedelta(hours=3))] == ["fifth"]
+    # It may take them yet.
+    webhook.refused = set()
+    assert [alert.id for alert in deliver(workspace, everything=True)] == ["first", "second"]
 
 
 def test_one_receiver_that_is_down_does_not_keep_the_others_waiting(

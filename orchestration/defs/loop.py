@@ -15,6 +15,7 @@ from orchestration.defs.sensors import IN_PROGRESS, INTERVAL, UNFINISHED
 from orchestration.dvc_project import PROJECT
 from orchestration.lost_runs import is_lost
 from s2gr.alerts import deliver
+from s2gr.errors import UserError
 from s2gr.params import load_params
 from s2gr.publish.versions import current_version
 from s2gr.workspace import Workspace
@@ -105,13 +106,17 @@ def reason_to_wait(instance: dg.DagsterInstance, now: datetime) -> str:
     name="alerts",
     minimum_interval_seconds=INTERVAL,
     default_status=_RUNNING,
-    description="Tells of refused files, and sends what waits in the outbox to whoever should know (`s2gr alerts`).",
+    description="Sends what waits in the outbox to whoever should know (`s2gr alerts`), and tells of refused files.",
 )
 def alerts(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     workspace = Workspace(PROJECT.root)
-    refused = notices.refused_batches(workspace)
-    sent = deliver(workspace)
-    return dg.SkipReason(f"{refused} refused files are news; {len(sent)} alerts sent")
+    # First: what is wrong with the ledger stops no alert.
+    sent = len(deliver(workspace))
+    try:
+        refused = f"{notices.refused_batches(workspace)} refused files are news"
+    except UserError as error:
+        refused = str(error)
+    return dg.SkipReason(f"{sent} alerts sent; {refused}")
 
 
 @dg.run_failure_sensor(
@@ -135,7 +140,8 @@ def failed_runs(context: dg.RunFailureSensorContext) -> None:
     name="lost_runs",
     minimum_interval_seconds=INTERVAL,
     default_status=_RUNNING,
-    description="Marks runs as failed whose process is gone, so that they are tried again and nothing waits for them.",
+    description="Marks runs as failed whose process is gone, so that they are tried again and nothing waits for them; "
+    "as cancelled, if somebody was terminating them.",
 )
 def lost_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     # A run that waits in the queue has no process yet.
@@ -146,8 +152,21 @@ def lost_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         if is_lost(context.instance, record)
     ]
     for run in lost:
-        context.instance.report_run_failed(run, "its process is gone: killed, or the machine went down")
+        _report_lost(context.instance, run.run_id)
     return dg.SkipReason(f"{len(lost)} runs were lost")
+
+
+def _report_lost(instance: dg.DagsterInstance, run_id: str) -> None:
+    # Read again: its process may have ended as it should, and have said so since it was looked at.
+    run = instance.get_run_by_id(run_id)
+    if run is None or run.is_finished:
+        return
+    reason = "its process is gone: killed, or the machine went down"
+    if run.status is dg.DagsterRunStatus.CANCELING:
+        # Somebody wants it to end: it is not tried again.
+        instance.report_run_canceled(run, reason)
+    else:
+        instance.report_run_failed(run, reason)
 
 
 @dg.sensor(

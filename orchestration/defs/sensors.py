@@ -9,6 +9,7 @@ from orchestration.defs.jobs import ingest
 from orchestration.dvc_bridge import reported_materialization
 from orchestration.dvc_project import PROJECT
 from orchestration.landing import look
+from orchestration.rwlock import is_being_written
 from s2gr.errors import UserError
 from s2gr.params import load_params
 from s2gr.workspace import Workspace
@@ -41,17 +42,24 @@ def dvc_lock(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipRe
     if context.instance.get_runs_count(dg.RunsFilter(statuses=IN_PROGRESS)):
         # Its steps write dvc.lock first and report a moment later; they must not be reported twice.
         return dg.SkipReason("a run is in progress")
-    events = []
+    events, awaited = [], []
     for stage in PROJECT.stages.values():
         version = PROJECT.recorded_data_version(stage.name)
-        # A fresh clone has dvc.lock but not the data.
-        if version is None or not all((PROJECT.root / out).exists() for out in stage.outs):
+        if version is None:
+            continue
+        # `git pull` brings dvc.lock, and only `dvc pull` the data: until then there is none, or that of another commit.
+        if not PROJECT.is_in_place(stage.name):
+            awaited.append(stage.name)
             continue
         latest = context.instance.get_latest_materialization_event(dg.AssetKey(stage.name))
         tags = (latest.asset_materialization.tags if latest and latest.asset_materialization else None) or {}
         if tags.get("dagster/data_version") != version:
             events.append(reported_materialization(PROJECT, stage))
-    return dg.SensorResult(asset_events=events, cursor=cursor)
+    if awaited and not events:
+        return dg.SkipReason(
+            f"dvc.lock names other data of {', '.join(awaited)} than is here: `dvc pull`, or `dvc repro`"
+        )
+    return dg.SensorResult(asset_events=events, cursor=context.cursor if awaited else cursor)
 
 
 @dg.sensor(
@@ -65,7 +73,7 @@ def dvc_lock(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipRe
 def landing(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
     working = {run.job_name for run in context.instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))}
     # A retraining works elsewhere, and may take hours.
-    if working - {"retrain"} or PROJECT.is_being_written():
+    if working - {"retrain"} or is_being_written(PROJECT.root):
         # DVC removes what a stage makes before it runs: the log would seem to hold nothing.
         return dg.SkipReason("a run is in progress; looks again when it is done")
     try:

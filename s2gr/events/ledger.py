@@ -68,10 +68,12 @@ def write_ledger(entries: Sequence[Entry], landing: str, path: Path) -> None:
 
 
 def ingested(path: Path) -> str | None:
-    """The identity of what lay in the landing folder when the log was made; None: there is no log."""
-    if not path.exists():
+    """The identity of what lay in the landing folder when the log was made; None: there is no log, or it is damaged."""
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+    except (pa.ArrowInvalid, OSError):
         return None
-    found: bytes | None = (pq.read_schema(path).metadata or {}).get(_LANDING.encode())
+    found: bytes | None = metadata.get(_LANDING.encode())
     return found.decode() if found else None
 
 

@@ -104,13 +104,13 @@ def _admit(
     champion = _champion(published)
     files = hash_files(folder, names)
     content = content_hash(files)
-    if champion:
-        if champion.content == content:
-            return Outcome("unchanged", champion.version)
-        if {content, model_hash(files)} & withdrawn(published).keys() and not force:
-            return Outcome("withdrawn", champion.version)
-        if not gate and not force and _is_older(facts, champion.facts):
-            return Outcome("older", champion.version)
+    if champion and champion.content == content:
+        return Outcome("unchanged", champion.version)
+    # Also where nothing whole is served.
+    if {content, model_hash(files)} & withdrawn(published).keys() and not force:
+        return Outcome("withdrawn", current_version(published) or "")
+    if champion and not gate and not force and _is_older(facts, champion.facts):
+        return Outcome("older", champion.version)
     verdict = None
     if gate:
         verdict = gate(Workspace(folder), Workspace(published / champion.version) if champion else None)

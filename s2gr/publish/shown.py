@@ -26,8 +26,9 @@ def told(outcome: Outcome) -> str:
             return f"unchanged: {outcome.current}, which is served, holds the same"
         case "withdrawn":
             return (
-                f"not published: somebody went back from a version with the same model; {outcome.current} goes on "
-                "being served. To publish it all the same: `s2gr publish --force`"
+                "not published: somebody went back from a version with the same model; "
+                f"{outcome.current or 'nothing'} goes on being served. To publish it all the same: "
+                "`s2gr publish --force`"
             )
         case "older":
             return (

@@ -35,11 +35,13 @@ def serve(
         port: 0 takes a free one.
         ready: called with the address, once it answers there.
 
-    Raises: UserError: nothing is published, it is damaged, a list can't be read, or the address is empty or taken.
+    Raises: UserError: nothing is published, it is damaged, a list can't be read, the address is empty or taken, or the
+        variable for the keys holds none.
     """
+    keys = _keys()
     shelf = Shelf(published, params, lists)
     listener = _listen(host, port)
-    app = application(shelf, params.serve, os.environ.get(KEYS, "").split())
+    app = application(shelf, params.serve, keys)
     config = uvicorn.Config(
         app,
         log_level="warning",
@@ -56,6 +58,15 @@ def serve(
     where, on = listener.getsockname()[:2]
     ready(f"http://{f'[{where}]' if ':' in where else where}:{on}", shelf)
     uvicorn.Server(config).run(sockets=[listener])
+
+
+def _keys() -> list[str]:
+    told = os.environ.get(KEYS)
+    keys = (told or "").split()
+    if told is not None and not keys:
+        # Whoever sets it wants a key to be asked for.
+        raise UserError(f"{KEYS} is set, but holds no key; give one or more, or unset it to serve without")
+    return keys
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import torch
 
 from s2gr.codebook.loading import load_codebook
+from s2gr.console import log
 from s2gr.embeddings import read_embeddings
 from s2gr.errors import UserError
 from s2gr.params import Params
@@ -59,8 +60,13 @@ def run(params: Params, inputs: Workspace, outputs: Workspace) -> Metrics:
         **quality(codes, size, _top_pairs(inputs, item_ids)),
     }
     if previous is not None:
-        found = compare(previous, SemanticIds(item_ids, codes), params.runtime.seed)
-        metrics["churn"] = {"previous": str(params.sids.previous), **found.as_dict()}
+        try:
+            found = compare(previous, SemanticIds(item_ids, codes), params.runtime.seed)
+        except UserError as error:
+            # A retraining with other levels, say: the semantic IDs are none the worse for it.
+            log.warning("sids.previous: %s; reports/sids.json has no churn", error)
+        else:
+            metrics["churn"] = {"previous": str(params.sids.previous), **found.as_dict()}
     return _rounded(metrics)
 
 

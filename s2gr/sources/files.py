@@ -67,7 +67,7 @@ def open_files(source: Source, connection: duckdb.DuckDBPyConnection) -> Landing
     copies |= {misfit.name: taken[misfit.digest] for misfit in misfits if taken[misfit.digest] != misfit.name}
     if not any(batch.role == "interactions" for batch in batches):
         raise UserError(_nothing_fits(source, refused))
-    known = identity(digests, lambda path: digests[path])
+    known = identity(digests.values())
     return Landing(batches, refused, ignored, copies, before, known, lambda: with_sidecars(landed_files(source)))
 
 

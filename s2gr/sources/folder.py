@@ -8,7 +8,7 @@ Beside ``log.csv`` may lie ``log.csv.sha256``, as ``sha256sum`` writes it: damag
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 from s2gr.params import Source
@@ -63,10 +63,9 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def identity(paths: Iterable[Path], digest_of: Callable[[Path], str] = digest) -> str:
-    """One digest of what lies there, whatever it is called: of the files and of those beside them."""
-    contents = {digest_of(path) for path in with_sidecars(paths)}
-    return hashlib.sha256("\n".join(sorted(contents)).encode()).hexdigest()
+def identity(digests: Iterable[str]) -> str:
+    """One digest of what lies there, whatever it is called: of those of the files and of what lies beside them."""
+    return hashlib.sha256("\n".join(sorted(set(digests))).encode()).hexdigest()
 
 
 def snapshot(paths: Iterable[Path]) -> Snapshot:

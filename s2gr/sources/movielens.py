@@ -112,7 +112,7 @@ def open_movielens(source: Source, connection: duckdb.DuckDBPyConnection, downlo
     connection.register("movielens_items", _movie_table(movies))
     batches = [_ratings_batch(ratings, copy.header), _movies_batch(movie_list)]
     files = [ratings, movie_list]
-    return Landing(batches, [], [], {}, snapshot(files), identity(files), lambda: files)
+    return Landing(batches, [], [], {}, snapshot(files), identity(map(digest, files)), lambda: files)
 
 
 def copies_in(folder: Path) -> list[Path]:

@@ -18,8 +18,10 @@ from hypothesis import strategies as st
 from s2gr.console import log
 from s2gr.errors import UserError
 from s2gr.events import stage as events_stage
+from s2gr.events.ledger import ingested
 from s2gr.params import Params
-from s2gr.sources import Landing
+from s2gr.sources import Landing, files
+from s2gr.sources.folder import digest, identity
 from s2gr.stage import execute
 from s2gr.workspace import Workspace, read_json, read_table
 
@@ -387,6 +389,22 @@ def test_a_file_that_lands_while_others_are_read_is_taken_too(folder: Folder, mo
     monkeypatch.setattr(events_stage, "admit", late)
     folder.run()
     assert [item for _, item, _ in folder.log()] == ["a", "b"]
+
+
+def test_a_digest_that_lands_while_files_are_read_counts_too(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = folder.write("a.csv", [("u", "a", T)])
+    told = folder.landing / "a.csv.sha256"
+    open_file = files.open_file
+
+    def late(*arguments: Any) -> Any:
+        if not told.exists():
+            told.write_text(digest(path))
+        return open_file(*arguments)
+
+    monkeypatch.setattr(files, "open_file", late)
+    folder.run()
+    assert [item for _, item, _ in folder.log()] == ["a"]
+    assert ingested(folder.workspace.batches) == identity([digest(path), digest(told)])
 
 
 def test_a_file_that_never_stands_still_is_told(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:

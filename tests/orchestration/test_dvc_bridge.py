@@ -10,8 +10,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from orchestration import dvc_process, dvc_project
 from orchestration.dvc_bridge import reported_materialization
 from orchestration.dvc_project import code_version
+from orchestration.processes import started
+from orchestration.rwlock import drop_stale
+from s2gr.alerts import outbox
+from s2gr.workspace import Workspace
 
 
 def test_a_stage_runs_then_is_unchanged_then_is_forced_then_is_restored(toy: Any) -> None:
@@ -98,6 +105,55 @@ def test_a_stage_that_another_dvc_is_running_is_waited_for(toy: Any) -> None:
     result = toy.materialise("first")
     assert other.wait() == 0
     assert toy.materialization(result, "first").metadata["dvc"].value == "unchanged"
+
+
+def test_a_long_wait_for_another_dvc_is_told_once(toy: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(toy.root)
+    monkeypatch.setattr(dvc_project, "PROJECT", toy.project)
+    monkeypatch.setattr(dvc_process, "TOLD", 0.0)
+    monkeypatch.setattr(dvc_process, "PAUSE", 0.1)
+    script = (toy.root / "s2gr/first/run.sh").read_text()
+    toy.rewrite("s2gr/first/run.sh", "touch started; sleep 5\n" + script)
+    other = subprocess.Popen([sys.executable, "-m", "dvc", "repro", "first"], cwd=toy.root, stdout=subprocess.DEVNULL)
+    _wait_for(toy.root / "started")
+    assert dvc_process.repro("first", False, tmp_path / "transcript") == 0
+    assert other.wait() == 0
+    ((alert, _),) = outbox(Workspace(toy.root))
+    assert alert.kind == "waiting"
+    assert f"(PID {other.pid})" in alert.text
+
+
+def _killed_dvc(toy: Any) -> tuple[Path, str]:
+    """Its lock file, and what it says: `first` is being written by this process."""
+    script = (toy.root / "s2gr/first/run.sh").read_text()
+    toy.rewrite("s2gr/first/run.sh", "touch started; sleep 60\n")
+    command = [sys.executable, "-m", "dvc", "repro", "first"]
+    with subprocess.Popen(command, cwd=toy.root, stdout=subprocess.DEVNULL, start_new_session=True) as process:
+        _wait_for(toy.root / "started")
+        os.killpg(process.pid, signal.SIGKILL)
+    toy.rewrite("s2gr/first/run.sh", script)
+    rwlock = toy.root / ".dvc/tmp/rwlock"
+    left = rwlock.read_text()
+    assert str(process.pid) in left
+    return rwlock, left.replace(str(process.pid), str(os.getpid()))
+
+
+@pytest.mark.skipif(not Path("/proc/stat").exists(), reason="the system does not tell when a process began")
+def test_the_lock_of_a_dvc_whose_number_another_process_has_now_holds_nobody(toy: Any) -> None:
+    rwlock, left = _killed_dvc(toy)
+    rwlock.write_text(left)
+    drop_stale(toy.root)
+    # This process may have written it.
+    assert rwlock.read_text() == left
+    before = started(os.getpid()) - 60
+    os.utime(rwlock, (before, before))
+    assert toy.materialise("first").success
+
+
+@pytest.mark.parametrize("left", ["", "\0\0\0", "{}", "[]", '{"write": {"data": 1}}'])
+def test_a_lock_file_that_a_power_cut_has_spoiled_holds_nobody(toy: Any, left: str) -> None:
+    toy.rewrite(".dvc/tmp/rwlock", left)
+    assert toy.materialise("first").success
 
 
 def test_an_interrupt_reaches_the_stage_although_dvc_ignores_it(toy: Any, tmp_path: Path) -> None:

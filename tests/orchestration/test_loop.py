@@ -15,7 +15,7 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 import pytest
-from dagster._core.events import EngineEventData
+from dagster._core.events import DagsterEvent, DagsterEventType, EngineEventData
 from dagster._core.remote_origin import GrpcServerCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 
 from data_checks.drift import CHECKS, CODES, RECALL, WITHOUT_SID
@@ -24,6 +24,7 @@ from orchestration.definitions import defs
 from orchestration.defs import loop
 from orchestration.defs.retraining import PUBLISHED
 from orchestration.dvc_project import Project
+from orchestration.processes import started
 from s2gr.alerts import Alert, deliver, outbox
 from s2gr.params import Params
 from s2gr.publish.publishing import publish
@@ -194,10 +195,23 @@ def test_a_refused_file_is_told_once(site: Site) -> None:
     assert len(site.told("refused")) == 2
 
 
-def test_a_failed_run_is_told_with_its_reason(site: Site) -> None:
+@pytest.mark.parametrize("content", [b"", b"PAR1 and then nothing"])
+def test_a_damaged_ledger_stops_no_alert(site: Site, content: bytes) -> None:
+    notices.failed_run(site.workspace, "1", "ingest", "it broke")
+    site.workspace.batches.parent.mkdir()
+    site.workspace.batches.write_bytes(content)
+    said = loop.alerts(dg.build_sensor_context(site.instance))
+    assert [sent for _, sent in outbox(site.workspace)] == [True]
+    assert isinstance(said, dg.SkipReason)
+    assert "batches.parquet is not a readable Parquet file" in str(said.skip_message)
+
+
+def fail(site: Site, reason: str) -> str:
+    """A run of the job `ingest` that fails, which is noticed twice; its id."""
+
     @dg.op
     def broken() -> None:
-        raise dg.Failure("events: 3 files are broken")
+        raise dg.Failure(reason)
 
     @dg.job(name="ingest")
     def job() -> None:
@@ -209,13 +223,25 @@ def test_a_failed_run_is_told_with_its_reason(site: Site) -> None:
     ).for_run_failure()
     for _ in range(2):
         loop.failed_runs(context)
+    return str(result.run_id)
+
+
+def test_a_failed_run_is_told_with_its_reason(site: Site) -> None:
+    run = fail(site, "events: 3 files are broken")
     (alert,) = site.told("failed")
     assert alert.text == "events: 3 files are broken"
-    assert alert.look == f"http://dagster.example/runs/{result.run_id}"
+    assert alert.look == f"http://dagster.example/runs/{run}"
 
 
-def lose(site: Site, pid: int) -> dg.DagsterRun:
-    run = site.retrain(dg.DagsterRunStatus.STARTED)
+def test_what_fails_as_the_parameters_are_invalid_is_told_too(site: Site) -> None:
+    (site.root / "params.yaml").write_text("events: {k_core: -1}\n")
+    run = fail(site, "events: params.yaml: events.k_core")
+    (alert,) = site.told("failed")
+    assert alert.look == f"http://127.0.0.1:3000/runs/{run}"
+
+
+def lose(site: Site, pid: int, status: dg.DagsterRunStatus = dg.DagsterRunStatus.STARTED) -> dg.DagsterRun:
+    run = site.retrain(status)
     data = EngineEventData(metadata={"pid": dg.MetadataValue.text(str(pid))})
     site.instance.report_engine_event("Executing steps", run, data)
     return run
@@ -237,6 +263,29 @@ def test_a_run_whose_process_is_gone_is_marked_as_failed(site: Site, monkeypatch
     monkeypatch.setattr(lost_runs, "GRACE", -1.0)
     loop.lost_runs(dg.build_sensor_context(site.instance))
     assert (status(site, lost), status(site, works)) == (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.STARTED)
+
+
+def test_a_run_that_was_being_terminated_is_not_tried_again_and_one_that_ended_stays_as_it_is(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lost_runs, "GRACE", -1.0)
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    terminated = lose(site, ended.pid, dg.DagsterRunStatus.CANCELING)
+    finishes = lose(site, ended.pid)
+    look = loop.is_lost
+
+    def ends_meanwhile(instance: dg.DagsterInstance, record: dg.RunRecord) -> bool:
+        lost = look(instance, record)
+        if record.dagster_run.run_id == finishes.run_id:
+            event = DagsterEvent(DagsterEventType.PIPELINE_SUCCESS.value, "retrain")
+            instance.report_dagster_event(event, finishes.run_id)
+        return lost
+
+    monkeypatch.setattr(loop, "is_lost", ends_meanwhile)
+    loop.lost_runs(dg.build_sensor_context(site.instance))
+    assert status(site, terminated) is dg.DagsterRunStatus.CANCELED
+    assert status(site, finishes) is dg.DagsterRunStatus.SUCCESS
 
 
 def test_a_run_is_not_lost_while_it_waits_in_the_queue_nor_when_it_is_launched_late(
@@ -264,7 +313,7 @@ def test_a_process_of_the_same_number_is_not_the_run(site: Site) -> None:
     assert not lost_runs.is_lost(site.instance, record, later)
     with pytest.MonkeyPatch.context() as patch:
         # The machine was started anew, and another program has the number now.
-        patch.setattr(lost_runs, "_started", lambda pid: later)
+        patch.setattr(lost_runs, "started", lambda pid: later)
         assert lost_runs.is_lost(site.instance, record, later)
 
 
@@ -277,7 +326,7 @@ def test_a_process_began_when_it_began_however_late_it_is_looked_up(tmp_path: Pa
     with subprocess.Popen([named, "60"]) as process:
         after = time.time()
         time.sleep(2)
-        began = lost_runs._started(process.pid)
+        began = started(process.pid)
         process.kill()
     # The system's start is told in whole seconds.
     assert before - 1.1 < began < after + 0.1

@@ -89,6 +89,9 @@ def test_dvc_shares_cache_and_remotes_with_the_project(project: Path) -> None:
     assert config["core"]["no_scm"] == "true"
     assert config["'remote \"local\"'"]["url"] == str(project / ".dvc-remote")
     assert config["'remote \"s3\"'"]["url"] == "s3://bucket/path"
+    # Its credentials are there: for nobody else.
+    assert config["'remote \"s3\"'"]["secret_access_key"] == "k"
+    assert (retraining.folder / ".dvc/config").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_copy_that_was_killed_half_way_is_made_again(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -276,9 +279,17 @@ def test_a_challenger_is_published_and_told_once_however_often_it_is_tried(
     assert facts["previous"] == champion
 
 
-def test_only_the_newest_folders_are_kept(project: Path) -> None:
+def test_only_the_newest_folders_are_kept_also_of_those_that_fail(project: Path) -> None:
+    def kept() -> list[str]:
+        return sorted(path.name for path in (project / ".s2gr/retraining").iterdir())
+
     for number in range(4):
         Retraining(project, f"r{number}").begin([])
         os.utime(Retraining(project, f"r{number}").folder / COMPLETE, (number, number))
-    assert sorted(remove_old(project, 2)) == ["r0", "r1"]
-    assert sorted(path.name for path in (project / ".s2gr/retraining").iterdir()) == ["r2", "r3"]
+    # None of them has come to an end: two beside the one that has begun.
+    assert kept() == ["r1", "r2", "r3"]
+    # An old one that is tried again goes on.
+    assert not Retraining(project, "r1").begin([])
+    assert kept() == ["r1", "r2", "r3"]
+    assert sorted(remove_old(project, 1)) == ["r1", "r2"]
+    assert kept() == ["r3"]

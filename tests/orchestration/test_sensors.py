@@ -36,8 +36,7 @@ def test_a_terminal_run_is_reported_once_in_pipeline_order(toy: Any, evaluate: A
     assert keys(result) == ["first", "second"]
     assert result.asset_events[0].metadata["rows"].value == 3
     assert isinstance(evaluate(result.cursor), dg.SkipReason)
-    for event in result.asset_events:
-        toy.instance.report_runless_asset_event(event)
+    report(toy, result)
     # Without its cursor too: the versions are compared.
     assert keys(evaluate()) == []
 
@@ -51,11 +50,49 @@ def test_only_what_changed_is_reported(toy: Any, evaluate: Any) -> None:
     assert keys(evaluate()) == ["first"]
 
 
-def test_a_clone_with_a_lock_and_no_data_reports_nothing(toy: Any, evaluate: Any) -> None:
+def report(toy: Any, result: Any) -> None:
+    for event in result.asset_events:
+        toy.instance.report_runless_asset_event(event)
+
+
+def test_a_clone_with_a_lock_reports_when_the_data_has_come(toy: Any, evaluate: Any) -> None:
     assert toy.dvc("repro").returncode == 0
     for path in (toy.root / "data").glob("*.txt"):
         path.unlink()
-    assert keys(evaluate()) == []
+    waits = evaluate()
+    assert isinstance(waits, dg.SkipReason)
+    assert "first, second" in str(waits.skip_message)
+    # Of a part of it: that part.
+    assert toy.dvc("checkout", "first").returncode == 0
+    result = evaluate()
+    assert keys(result) == ["first"]
+    report(toy, result)
+    assert isinstance(evaluate(result.cursor), dg.SkipReason)
+    assert toy.dvc("checkout").returncode == 0
+    result = evaluate(result.cursor)
+    assert keys(result) == ["second"]
+    report(toy, result)
+    assert result.cursor
+    assert isinstance(evaluate(result.cursor), dg.SkipReason)
+
+
+def test_a_lock_of_another_commit_is_reported_with_its_own_data(toy: Any, evaluate: Any) -> None:
+    assert toy.dvc("repro").returncode == 0
+    before = evaluate()
+    report(toy, before)
+    old = (toy.root / "dvc.lock").read_text()
+    script = (toy.root / "s2gr/first/run.sh").read_text()
+    toy.rewrite("s2gr/first/run.sh", script.replace('"rows": 3', '"rows": 3000'))
+    assert toy.dvc("repro").returncode == 0
+    new = (toy.root / "dvc.lock").read_text()
+    toy.rewrite("dvc.lock", old)
+    assert toy.dvc("checkout").returncode == 0
+    # Somebody else has run it: `git pull`, and later `dvc pull`.
+    toy.rewrite("dvc.lock", new)
+    assert isinstance(evaluate(before.cursor), dg.SkipReason)
+    assert toy.dvc("checkout").returncode == 0
+    (event,) = evaluate(before.cursor).asset_events
+    assert event.metadata["rows"].value == 3000
 
 
 def test_a_run_in_progress_reports_for_itself(toy: Any, evaluate: Any) -> None:

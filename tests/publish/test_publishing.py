@@ -160,6 +160,18 @@ def test_a_withdrawn_model_does_not_come_back_with_other_parameters(finished: Wo
     assert publish(finished, made_with(serve={"decoders": 4})).kind == "published"
 
 
+def test_a_withdrawn_model_stays_withdrawn_where_what_is_served_is_damaged(
+    finished: Workspace, made_with: MadeWith
+) -> None:
+    first = publish(finished, other(made_with, 0)).current
+    publish(finished, other(made_with, 1))
+    rollback(finished.published)
+    (finished.published / first / "params.yaml").write_text("damaged")
+    assert publish(finished, other(made_with, 1)) == Outcome("withdrawn", first)
+    # What is served can be published anew.
+    assert publish(finished, other(made_with, 0)).kind == "published"
+
+
 def test_a_retrained_model_is_not_replaced_by_one_of_an_older_log(finished: Workspace, made_with: MadeWith) -> None:
     """`make pipeline` with nothing to do, after a challenger was published."""
     logged = {"events": 1, "first": "2026-01-01T00:00:00+00:00", "last": "2100-01-01T00:00:00+00:00"}

@@ -406,6 +406,16 @@ def test_an_empty_address_is_not_taken_for_all_addresses(published: Workspace) -
     assert found.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("blank", ["", " "])
+def test_a_variable_without_a_key_is_not_taken_for_no_key_wanted(published: Workspace, blank: str) -> None:
+    command = [S2GR, "serve", "--workdir", str(published.root), "--port", "0"]
+    environment = {**os.environ, "S2GR_API_KEY": blank}
+    found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE, env=environment)
+    assert found.returncode == 2
+    assert found.stderr.startswith("error: S2GR_API_KEY is set, but holds no key")
+    assert found.stderr.count("\n") == 1
+
+
 def test_an_address_that_is_taken_is_told_in_one_line(service: Service, published: Workspace) -> None:
     port = str(urlsplit(service.address).port)
     command = [S2GR, "serve", "--workdir", str(published.root), "--port", port]

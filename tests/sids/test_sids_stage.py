@@ -97,6 +97,16 @@ def test_churn_is_reported_beside_an_earlier_table(trained: Workspace, tmp_path:
     assert found["previous"].endswith("earlier.parquet")
 
 
+def test_an_earlier_table_of_other_levels_or_items_is_no_reason_to_fail(trained: Workspace, tmp_path: Path) -> None:
+    run(trained)
+    table = pq.read_table(trained.sids)
+    others = pa.array([f"other {row}" for row in range(ITEMS)], pa.string())
+    earlier = tmp_path / "earlier.parquet"
+    for changed in (table.drop_columns(["code_3"]), table.set_column(0, "item_id", others)):
+        pq.write_table(changed, earlier)
+        assert "churn" not in run(trained, previous=str(earlier))
+
+
 def test_an_earlier_table_must_be_there_and_not_be_overwritten(trained: Workspace, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"sids\.previous: .*nowhere\.parquet does not exist"):
         run(trained, previous=str(tmp_path / "nowhere.parquet"))
