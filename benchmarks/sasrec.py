@@ -53,8 +53,8 @@ class Settings:
     heads: int = 2
     feed_forward: int = 512
     dropout: float = 0.4
-    learning_rate: float = 1e-3
-    epochs: int = 24
+    learning_rate: float = 2e-3
+    epochs: int = 18
     patience: int = 4
 
 
