@@ -25,10 +25,10 @@ Scores = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
 
 # Shares of the network's distribution in the mixture, the rest is the walk's.
-MIX = tuple(step / 10 for step in range(1, 10))
+MIX = (*(step / 10 for step in range(1, 10)), 0.95)
 WALKS = [
     WalkWeights(decay, items, second)
-    for decay, items, second in product((0.4, 0.6, 0.8), (1, 3, 5), (0.0, 0.15, 0.3, 0.5))
+    for decay, items, second in product((0.2, 0.3, 0.4, 0.6), (1, 3, 5), (0.0, 0.3, 0.5, 0.8))
 ]
 Key = TypeVar("Key")
 
