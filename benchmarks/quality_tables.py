@@ -225,7 +225,7 @@ def _budgets(table: Table, trials: Mapping[str, int]) -> str:
                     table.titles[row],
                     f"{told[0]['parameters'] / 1e6:.2f} M",
                     f"{mean(budget['minutes'] for budget in told):.1f}",
-                    f"{mean(flops):,.0f}" if flops else "",
+                    f"{mean(flops):,.{0 if mean(flops) >= 10 else 1}f}" if flops else "",
                     str(trials.get(row, 0)),
                 ]
             )
