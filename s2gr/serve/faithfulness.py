@@ -10,7 +10,9 @@ from typing import Any
 from s2gr.workspace import Workspace, read_json
 
 _TOLD = {"zeroed": "set to zero", "shuffled": "shuffled among users", "swapped": "swapped for another user's"}
-_RANKINGS = {"s2gr": "the ranking that is served", "s2gr_beam": "the SID beam alone"}
+# Without items already seen, as they are served unless somebody asks for these.
+_SERVED = "s2gr_seen_filtered"
+_RANKINGS = {_SERVED: "the ranking that is served", "s2gr_beam_seen_filtered": "the SID beam alone"}
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,8 @@ def _of_interventions(found: Mapping[str, Any]) -> list[str]:
                 if each in _TOLD
             )
             sentences.append(
-                f"{metric} of {told} for {found['users']:,} held-out users is {found[name]['untouched']:.4f} with the "
-                f"thoughts as they are. {changes[0].upper()}{changes[1:]}."
+                f"{metric} of {told}, without items already seen, for {found['users']:,} held-out users is "
+                f"{found[name]['untouched']:.4f} with the thoughts as they are. {changes[0].upper()}{changes[1:]}."
             )
     sentences.append("Attention says where the decoder looked; only “without it” is an effect.")
     return sentences
@@ -66,7 +68,7 @@ def _conclusion(found: Mapping[str, Any]) -> str:
         for name in _RANKINGS
         if any(found.get(name, {}).get(each, {}).get("untouched_is", {}).get("verdict") == "better" for each in _TOLD)
     }
-    if "s2gr" in hurt:
+    if _SERVED in hurt:
         return "Taking the thoughts away makes the served ranking worse: they are part of how it comes about."
     if hurt:
         return (

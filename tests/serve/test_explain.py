@@ -257,12 +257,15 @@ def test_the_page_says_how_far_to_trust_it(served: Workspace, verdicts: dict[str
     report["interventions"] = verdicts and {
         "users": 20,
         "metric": "ndcg@10",
+        # The list that is explained is one without seen items: what holds with them says nothing of it.
+        **{name: {"untouched": 0.3, "zeroed": {**change, "untouched_is": {"verdict": "worse"}}} for name in verdicts},
         **{
-            name: {"untouched": 0.2, "zeroed": {**change, "untouched_is": {"verdict": verdict}}}
+            f"{name}_seen_filtered": {"untouched": 0.2, "zeroed": {**change, "untouched_is": {"verdict": verdict}}}
             for name, verdict in verdicts.items()
         },
     }
     write_json(report, Workspace(folder).report("evaluation"))
     found = faithfulness(folder)
     assert expected in found.sentences[0]
+    assert not any("0.3" in sentence for sentence in found.sentences)
     assert re.search(r"\d+% on level 1", found.sentences[-1])
