@@ -64,7 +64,7 @@ SYSTEMS: dict[str, System] = {
         "the paper's form, all thoughts first", ("paper.yaml",), ("reasoner.thinking=before",), trials=6
     ),
     "tiger": System("TIGER, same layers and width", ("tiger.yaml",), trials=6),
-    "sasrec": System("SASRec, full cross-entropy", trials=14, variants=_BOTH),
+    "sasrec": System("SASRec, full cross-entropy", trials=13, variants=_BOTH),
 }
 VARIANTS = {"": (), "shuffled ties": ("events.ties=shuffled",), "temporal split": ("events.split=temporal",)}
 

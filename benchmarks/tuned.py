@@ -14,11 +14,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from s2gr.cases import Cases
-from s2gr.evaluation.metrics import NOT_RANKED, Ranks, gains
 from s2gr.evaluation.ranking import FILTERS, Ranked, Scorer, rank_scorer
-from s2gr.reasoner.fusion import REPEATS
+from s2gr.reasoner.fusion import REPEATS, ndcg_sum
 from s2gr.walk import GraphWalk, WalkCounts, WalkWeights
 
 Scores = npt.NDArray[np.float32]
@@ -49,7 +49,7 @@ class Mixture:
     """``share · the network's distribution + (1 − share) · the walk's``."""
 
     network: Scorer
-    walk: GraphWalk
+    walk: Scorer
     share: float
 
     def scores(self, histories: Integers, lengths: Integers) -> Scores:
@@ -58,9 +58,10 @@ class Mixture:
 
 @dataclass(frozen=True)
 class Choice:
-    """What validation chose for one filter."""
+    """What validation chose for one filter; with a filter the factor for repeats is 1, as none are left."""
 
     scorer: Scorer
+    factor: float
     told: Mapping[str, Any]
 
 
@@ -91,10 +92,7 @@ def tuned_walks(counts: WalkCounts, cases: Cases) -> dict[str, dict[str, Choice]
 
         chosen = _best(scored, cases)
         found[kind] = {
-            suffix: Choice(
-                walks[index] if suffix else Damped(walks[index], factor),
-                asdict(WALKS[index]) | ({} if suffix else {"factor_for_repeats": factor}),
-            )
+            suffix: Choice(walks[index], factor, asdict(WALKS[index]) | {"factor_for_repeats": factor})
             for suffix, (index, factor) in chosen.items()
         }
     return found
@@ -102,60 +100,47 @@ def tuned_walks(counts: WalkCounts, cases: Cases) -> dict[str, dict[str, Choice]
 
 def tuned_mixture(network: Scorer, walks: Mapping[str, Mapping[str, Choice]], cases: Cases) -> dict[str, Choice]:
     """Filter → the walk, the share, and without a filter the factor, that rank ``cases`` best."""
-    bare = {
-        (kind, suffix): choice.scorer.scorer if isinstance(choice.scorer, Damped) else choice.scorer
-        for kind, filtered in walks.items()
-        for suffix, choice in filtered.items()
-    }
 
     def scored(batch: Cases) -> Iterator[tuple[tuple[str, float], str, Scores]]:
         distribution = network.scores(batch.histories, batch.lengths)
-        for (kind, suffix), walk in bare.items():
-            walked = walk.scores(batch.histories, batch.lengths)
+        for kind, suffix in product(walks, FILTERS):
+            walked = walks[kind][suffix].scorer.scores(batch.histories, batch.lengths)
             for share in MIX:
                 yield (kind, share), suffix, mixed(distribution, walked, share)
 
-    found = {}
-    for suffix, ((kind, share), factor) in _best(scored, cases).items():
-        walk = bare[kind, suffix]
-        assert isinstance(walk, GraphWalk)
-        mixture = Mixture(network, walk, share)
-        told = {"share": share, "walk": kind}
-        found[suffix] = (
-            Choice(mixture, told) if suffix else Choice(Damped(mixture, factor), told | {"factor_for_repeats": factor})
+    return {
+        suffix: Choice(
+            Mixture(network, walks[kind][suffix].scorer, share),
+            factor,
+            {"share": share, "walk": kind, "factor_for_repeats": factor},
         )
-    return found
+        for suffix, ((kind, share), factor) in _best(scored, cases).items()
+    }
 
 
 def rank_chosen(choices: Mapping[str, Choice], cases: Cases, k: int) -> Ranked:
     """Under each filter what was chosen for it."""
     lists, ranks = {}, {}
     for suffix, choice in choices.items():
-        found = rank_scorer(choice.scorer, cases, k)
+        found = rank_scorer(Damped(choice.scorer, choice.factor), cases, k)
         lists[suffix], ranks[suffix] = found.lists[suffix], found.ranks[suffix]
     return Ranked(lists, ranks)
-
-
-def places(scores: Scores, targets: Integers) -> Ranks:
-    """Where ``targets`` ``[batch]`` stand by ``scores`` ``[batch, items]``, equal ones by item; −inf is not ranked."""
-    own = np.take_along_axis(scores, targets[:, None], axis=1)
-    before = (scores == own) & (np.arange(scores.shape[1]) < targets[:, None])
-    return np.where(np.isneginf(own[:, 0]), NOT_RANKED, (scores > own).sum(1) + before.sum(1))
 
 
 def _best(scored: Callable[[Cases], Iterable[tuple[Key, str, Scores]]], cases: Cases) -> dict[str, tuple[Key, float]]:
     """For each filter the candidate and the factor for repeats with the best NDCG@10; of equals the first."""
     found: dict[tuple[str, Key, float], float] = defaultdict(float)
     for batch in cases.batches(256):
+        targets = torch.from_numpy(batch.targets)
         seen = (np.repeat(np.arange(len(batch)), np.diff(batch.seen_offsets)), batch.seen_items)
         for key, suffix, scores in scored(batch):
             if suffix:
                 unseen = scores.copy()
                 unseen[seen] = -np.inf
-                found[suffix, key, 1.0] += gains(places(unseen, batch.targets), 10).sum()
+                found[suffix, key, 1.0] += ndcg_sum(torch.from_numpy(unseen), targets)
                 continue
             for factor in REPEATS:
-                ranks = places(damped(scores, batch.histories, factor), batch.targets)
-                found[suffix, key, factor] += gains(ranks, 10).sum()
+                scaled = damped(scores, batch.histories, factor)
+                found[suffix, key, factor] += ndcg_sum(torch.from_numpy(scaled), targets)
     best = {suffix: max((key for key in found if key[0] == suffix), key=found.__getitem__) for suffix in FILTERS}
     return {suffix: (key, factor) for suffix, (_, key, factor) in best.items()}
