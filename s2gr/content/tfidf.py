@@ -77,8 +77,8 @@ def embed_tfidf(texts: Sequence[str], dim: int, seed: int) -> TfidfEmbeddings:
     """
     if not any(text.strip() for text in texts):
         raise UserError(
-            "content.kind tfidf: every item's text is empty; name text columns in source.item_columns.text, "
-            "or use content.kind precomputed"
+            "content.kind tfidf: every item's text is empty; let a file of items land (data/batches.parquet says what "
+            "became of each file), name its text in source.item_columns.text, or use content.kind precomputed"
         )
     vectoriser, weights = _fit(texts)
     if weights.shape[1] == 1:

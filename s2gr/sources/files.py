@@ -121,10 +121,11 @@ def _open(
     except UserError as error:
         return Misfit(name, content, fitting[0], False, _local(error, path, name))
     has = ", ".join(file.columns) or "none"
-    if given:
-        missing = [column for column in _columns(source, roles[0]) if column not in file.columns]
+    meant = roles[0] if given else "items" if "items" in roles and _describes_items(source, file) else None
+    if meant:
+        missing = [column for column in _columns(source, meant) if column not in file.columns]
         text = f"{name}: expected column {', '.join(map(repr, missing))}, found {has}"
-        return Misfit(name, content, role, False, f"{text}; name your columns in source.{_section(roles[0])}")
+        return Misfit(name, content, meant, False, f"{text}; name your columns in source.{_section(meant)}")
     # Vectors for `content.embeddings` lie in the same folder; and whoever names files knows of the others.
     if "embedding" in file.columns:
         return "vectors, for content.embeddings"
@@ -195,6 +196,14 @@ def _columns(source: Source, role: Role) -> list[str]:
     if role == "interactions":
         return [columns.user, columns.item, columns.timestamp]
     return list(dict.fromkeys([mapping.item, *([mapping.title] if mapping.title else []), *mapping.text]))
+
+
+def _describes_items(source: Source, file: DataFile) -> bool:
+    """Whether a file that lacks some column was meant to be one of items: it has the id and what describes it."""
+    mapping = source.item_columns
+    described = {mapping.title, *mapping.text} - {mapping.item}
+    strange = {source.interaction_columns.user, "embedding"}
+    return mapping.item in file.columns and not described.isdisjoint(file.columns) and strange.isdisjoint(file.columns)
 
 
 def _section(role: Role) -> str:

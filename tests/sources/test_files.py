@@ -332,6 +332,20 @@ def test_a_file_of_no_use_is_told_and_the_others_are_opened(
         assert "\n" not in misfit.reason
 
 
+def test_a_file_that_was_meant_to_be_one_of_items_is_told_what_it_lacks(
+    tmp_path: Path, connection: duckdb.DuckDBPyConnection
+) -> None:
+    (tmp_path / "log.csv").write_text(GOOD)
+    (tmp_path / "things.csv").write_text("item_id,title\ni,Thing\n")
+    for interactions in (None, "log.csv"):
+        source = Source(kind="files", path=tmp_path, interactions=interactions)
+        (misfit,) = open_source(source, connection, tmp_path).misfits
+        assert misfit.role == "items"
+        assert misfit.reason == (
+            "things.csv: expected column 'text', found item_id, title; name your columns in source.item_columns"
+        )
+
+
 def test_every_file_that_fits_is_a_batch_and_a_content_counts_once(
     tmp_path: Path, connection: duckdb.DuckDBPyConnection
 ) -> None:
