@@ -21,7 +21,7 @@ help: ## show this list
 install: ## make .venv with the locked versions (PYTHON=… picks the interpreter)
 	@PYTHON="$(PYTHON)" sh scripts/install.sh core
 
-install-dev: ## the same with what tests, lint and benchmarks need
+install-dev: ## the same with what tests, lint and the documentation need
 	@PYTHON="$(PYTHON)" sh scripts/install.sh dev
 
 pipeline: install ## run what is out of date, publish the model, show the results

@@ -21,7 +21,7 @@ from s2gr.publish.provenance import commit
 from s2gr.publish.versions import current_bundle, current_version
 from s2gr.workspace import Workspace, read_json
 
-# Of an RQ-VAE, a warm start takes so much less training (docs/results.md, churn): more only moves more items.
+# Of an RQ-VAE, a warm start takes so much less training (docs/trials.md, churn): more only moves more items.
 _WARM_EPOCHS = 10
 
 

@@ -45,7 +45,7 @@ def alerts(
     as_json: AsJson = False,
     workdir: Workdir = Path(),
 ) -> None:
-    """List the alerts and whether they are through. Exits with 1 if one that was tried now is not."""
+    """List the alerts and whether each was delivered. Exits with 1 if one that was tried now was not."""
     with one_line_errors("interrupted; what is not sent waits"):
         from s2gr import alerts_shown
         from s2gr.alerts import deliver

@@ -14,7 +14,9 @@ app = typer.Typer()
 
 @app.command()
 def publish(
-    force: Annotated[bool, typer.Option("--force", help="Also what was gone back from, or is older.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Even a withdrawn model, or one older than that served.")
+    ] = False,
     params: ParamsFiles = None,
     workdir: Workdir = Path(),
 ) -> None:
@@ -47,7 +49,7 @@ def rollback(
     version: Annotated[str | None, typer.Argument(help="Default: the newest before the one that is served.")] = None,
     workdir: Workdir = Path(),
 ) -> None:
-    """Serve an earlier version again, or any that `s2gr versions` lists."""
+    """Serve an earlier version again; the one left is withdrawn until `s2gr rollback VERSION` or `publish --force`."""
     with one_line_errors("interrupted; what was served is still served"):
         from s2gr.publish.versions import current_version
         from s2gr.publish.versions import rollback as go_back

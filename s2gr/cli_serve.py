@@ -28,7 +28,7 @@ K = Annotated[int, typer.Option("-k", min=1, help="How many items.")]
 ExcludeSeen = Annotated[bool, typer.Option("--exclude-seen/--include-seen", help="Leave out what is in the history.")]
 Allow = Annotated[Path | None, typer.Option(metavar="FILE", help="Nothing but these items: one id a line.")]
 Deny = Annotated[Path | None, typer.Option(metavar="FILE", help="None of these items: one id a line.")]
-Fresh = Annotated[int, typer.Option(min=0, help="The last places, so many, for items that came after training.")]
+Fresh = Annotated[int, typer.Option(min=0, help="Keep the last N places for items that came after training.")]
 
 
 @app.command()

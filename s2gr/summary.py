@@ -143,7 +143,7 @@ def _next_steps(workspace: Workspace) -> Iterator[Text]:
             "dvc params diff": "what changed since the last commit",
         }
     steps["s2gr run --set source.kind=files --set source.path=FOLDER --workdir W"] = (
-        "your own data: columns user_id, item_id, timestamp, or name yours as the README says"
+        "your own data (docs/data.md): user_id, item_id, timestamp; items with item_id, title, text"
     )
     yield Text("Next:")
     for command, told in steps.items():
