@@ -127,6 +127,13 @@ def _named(names: list[str]) -> list[str]:
     return [name if name.strip() else f"unnamed_{next(unnamed)}" for name in names]
 
 
+def _unpack(path: Path) -> None:
+    """Read a packed file to its end: Python holds it against its checksum, DuckDB does not."""
+    with gzip.open(path) as file:
+        while file.read(_LONGEST_LINE):
+            pass
+
+
 def _refuse_long_lines(path: Path) -> None:
     """DuckDB passes over a last line that is longer than its buffer (32 MB), and says nothing."""
     lines = 0
@@ -154,6 +161,8 @@ def _first_line(path: Path) -> str:
 
 
 def _open_jsonl(path: Path, connection: duckdb.DuckDBPyConnection) -> DataFile:
+    if path.name.endswith(".gz"):
+        _unpack(path)
     scan = f"SELECT row_number() OVER () AS s2gr_row, json AS record FROM read_ndjson_objects({_text(path)})"
     keys = connection.execute(
         f"SELECT DISTINCT unnest(json_keys(record)) AS key FROM ({scan} LIMIT {_SAMPLE}) ORDER BY key"

@@ -197,6 +197,20 @@ def test_a_broken_file_is_told_in_one_line(
     assert name in str(caught.value)
 
 
+@pytest.mark.parametrize("kind", ["csv.gz", "jsonl.gz", "ndjson.gz"])
+def test_a_packed_file_is_held_against_its_checksum(
+    kind: str, tmp_path: Path, connection: duckdb.DuckDBPyConnection
+) -> None:
+    land_events(tmp_path, "log", kind, EVENTS)
+    path = tmp_path / f"log.{kind}"
+    read_all(Source(kind="files", path=tmp_path), connection)
+    content = bytearray(path.read_bytes())
+    content[-8] ^= 0xFF
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"log\..*not a whole gzip file \(CRC check failed.*copy it again"):
+        read_all(Source(kind="files", path=tmp_path), connection)
+
+
 @pytest.mark.parametrize("megabytes", [3, 40])
 @pytest.mark.parametrize(
     ("name", "before", "after", "message"),
