@@ -33,7 +33,7 @@ class Runtime(Section):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     # 0 = all cores
     threads: Annotated[int, Field(ge=0)] = 0
-    # DuckDB's memory limit; what does not fit is spilled to disk.
+    # Of DuckDB, which spills what does not fit to disk, and of the batches of users that are ranked side by side.
     memory_gb: Positive = 3.0
     device: Literal["auto", "cpu", "cuda"] = "auto"
     # More than one trains data-parallel (DDP).

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
@@ -66,16 +67,31 @@ def _processor_has_bf16() -> bool:
     return known.get("architecture") != "x86_64" or bool(known["avx512_bf16"] or known["amx_bf16"])
 
 
-def side_by_side(function: Callable[[T], Result], batches: Iterable[T], device: torch.device) -> Iterator[Result]:
+def side_by_side(
+    function: Callable[[T], Result], batches: Iterable[T], device: torch.device, runtime: Runtime, bytes_each: int
+) -> Iterator[Result]:
     """``function`` of each batch, in their order: on a processor as many at a time as torch has threads, one for each.
 
     A fifth faster than one after the other on all threads, as most of what a batch needs is too small to be shared;
-    and the results don't hang on the number of threads.
+    and the results don't hang on the number of threads. Fewer at a time where ``runtime.memory_gb`` holds fewer.
+
+    Args:
+        bytes_each: memory that the work on one batch takes.
     """
     threads = torch.get_num_threads()
+    fit = max(1, int(runtime.memory_gb * 2**30 / max(bytes_each, 1)))
+    workers = min(threads, fit) if device.type == "cpu" else 1
     torch.set_num_threads(1)
+    pool = ThreadPoolExecutor(workers)
     try:
-        with ThreadPoolExecutor(threads if device.type == "cpu" else 1) as pool:
-            yield from pool.map(function, batches)
+        # So many are handed out that nobody waits for the slowest, and no more: each is held until its turn.
+        handed_out: deque[Future[Result]] = deque()
+        for batch in batches:
+            if len(handed_out) == 2 * workers:
+                yield handed_out.popleft().result()
+            handed_out.append(pool.submit(function, batch))
+        while handed_out:
+            yield handed_out.popleft().result()
     finally:
+        pool.shutdown(cancel_futures=True)
         torch.set_num_threads(threads)

@@ -20,7 +20,7 @@ from s2gr.evaluation.ranking import FILTERS, Lists, Ranked, ranked, seen_mask, t
 from s2gr.evaluation.report import PAGE, render
 from s2gr.evaluation.slices import slices
 from s2gr.evaluation.thoughts import Insight, observe
-from s2gr.params import Evaluation, Params
+from s2gr.params import Params
 from s2gr.reasoner.recommender import Recommender
 from s2gr.runtime import side_by_side
 from s2gr.sequences import Sequences, load_sequences
@@ -44,7 +44,7 @@ def run(params: Params, inputs: Workspace, outputs: Workspace) -> Metrics:
     sample = cases.sample(settings.control_users, seed) if settings.control_users else None
     controls = INTERVENTIONS if sample is not None and can_intervene(recommender.model) else ()
     with progress("evaluation", len(cases) * len(settings.beams) + len(sample or ()) * len(controls)) as tracker:
-        systems, insight = rank_all(recommender, sequences, popularity, cases, settings, tracker.advance)
+        systems, insight = rank_all(recommender, sequences, popularity, cases, params, tracker.advance)
         altered = {}
         for intervention in controls:
             assert sample is not None
@@ -87,10 +87,11 @@ def rank_all(
     sequences: Sequences,
     popularity: np.ndarray,
     cases: Cases,
-    settings: Evaluation,
+    params: Params,
     advance: Advance,
 ) -> tuple[dict[str, Ranked], Insight]:
     """What S²GR and the baselines recommend; each batch is encoded once, and its walks are computed once."""
+    settings = params.evaluation
     k = max(settings.ks)
     popular, neighbours = Popularity(popularity), ItemKNN(sequences)
 
@@ -114,7 +115,8 @@ def rank_all(
         return found, observe(recommender, batch, memory)
 
     parts = []
-    for part in side_by_side(of_batch, cases.batches(settings.batch_size), recommender.device):
+    room = recommender.bytes_for(settings.batch_size)
+    for part in side_by_side(of_batch, cases.batches(settings.batch_size), recommender.device, params.runtime, room):
         parts.append(part)
         advance(len(part[0]["popularity"][""]) * len(settings.beams))
     names = parts[0][0]

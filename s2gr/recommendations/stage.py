@@ -1,7 +1,7 @@
 """The best items for every user of the log, for whoever sends mails or fills a page without asking a service.
 
 Users are taken shard by shard, in the order of the log. Memory is that of the log, of one shard's recommendations, and
-of the scores of one batch of users for the whole catalogue.
+of the scores for the whole catalogue of as many batches of users as ``runtime.memory_gb`` holds, at least one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from s2gr.code_behind import digest_of_code
 from s2gr.console import Tracker, progress
 from s2gr.database import database, one_file, one_row, sql
 from s2gr.manifest import content_hash, hash_files
-from s2gr.params import Params, Recommendations
+from s2gr.params import Params
 from s2gr.reasoner.recommender import Ranking, Recommender
 from s2gr.recommendations.shards import in_shards, join
 from s2gr.runtime import side_by_side
@@ -39,7 +39,7 @@ def run(params: Params, inputs: Workspace, outputs: Workspace) -> Metrics:
             inputs.unfinished("recommendations"),
             _fingerprint(params, inputs),
             len(shards),
-            lambda shard: recommend_to(shards[shard], sequences, recommender, section, tracker),
+            lambda shard: recommend_to(shards[shard], sequences, recommender, params, tracker),
             lambda shard: tracker.advance(len(shards[shard])),
         )
     join(paths, outputs.recommendations)
@@ -56,9 +56,10 @@ def run(params: Params, inputs: Workspace, outputs: Workspace) -> Metrics:
 
 
 def recommend_to(
-    users: IntArray, sequences: Sequences, recommender: Recommender, section: Recommendations, tracker: Tracker
+    users: IntArray, sequences: Sequences, recommender: Recommender, params: Params, tracker: Tracker
 ) -> pa.Table:
     """The table of a few users, who go through the network in batches of similar length."""
+    section = params.recommendations
     lengths = np.diff(sequences.offsets)[users]
     history = recommender.model.params.history
     items = np.full((len(users), section.k), -1, dtype=np.int64)
@@ -76,7 +77,9 @@ def recommend_to(
         return recommender.rank(read, kept, section.k, section.beam, exclude)
 
     batches = [order[start : start + section.batch_size] for start in range(0, len(order), section.batch_size)]
-    for rows, found in zip(batches, side_by_side(of_batch, batches, recommender.device), strict=True):
+    room = recommender.bytes_for(section.batch_size)
+    rankings = side_by_side(of_batch, batches, recommender.device, params.runtime, room)
+    for rows, found in zip(batches, rankings, strict=True):
         width = found.items.shape[1]
         items[rows, :width], scores[rows, :width] = found.items, found.scores
         tracker.advance(len(rows))
