@@ -98,7 +98,7 @@ def check(workspace_root: Path, params: Params | None = None, current: Path | No
         facts = windows.describe(connection)
         shared: Metadata = {"published": version, **facts}
         if not facts["reference_events"] or not facts["current_events"]:
-            return [result(entry, NotMeasured("no event since"), shared) for entry in CHECKS]
+            return [result(entry, _nothing_since(facts), shared) for entry in CHECKS]
         signals = _measure(connection, workspace, bundle, version, facts, params)
         folder = workspace.root / "reports/drift" / f"{version}-{_day(facts['current_to'])}"
         shared |= _report(connection, folder, signals, facts, params)
@@ -143,6 +143,17 @@ def _measure(
     for entry, signal in zip((NEW_ITEMS, THINKING, RECALL), model, strict=True):
         measured[entry.name] = [signal] if isinstance(signal, Signal) else signal
     return measured
+
+
+def _nothing_since(facts: Facts) -> NotMeasured:
+    """Silence is no fault, unless it comes from times that are none."""
+    if facts["ahead"] == "none":
+        return NotMeasured("no event since")
+    return NotMeasured(
+        f"no event since but with times ahead of this machine's clock, the last {facts['ahead']}, which don't count: "
+        "set the clock right, or correct the file that brought them and run `ingest`, then `s2gr publish`",
+        fault=True,
+    )
 
 
 def _report(

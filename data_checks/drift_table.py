@@ -51,6 +51,8 @@ def print_drift(results: list[CheckResult], console: Console) -> None:
         for side in ("reference", "current")
     )
     console.print("; ".join(windows), soft_wrap=True)
+    if told["ahead"] != "none":
+        console.print(f"left out: times ahead of this machine's clock, the last {told['ahead']}", soft_wrap=True)
     console.print(table)
     for verdict in dict.fromkeys(verdicts):
         if verdict in _MEANING:
@@ -60,7 +62,7 @@ def print_drift(results: list[CheckResult], console: Console) -> None:
     ):
         console.print(reason, soft_wrap=True)
     for result in results:
-        if not result.passed:
+        if result.metadata["verdict"] == "alarm":
             console.print(f"[bold red]{result.name}[/]: {result.description}", soft_wrap=True)
             moved = next((value for key, value in result.metadata.items() if key.endswith("_moved")), None)
             if isinstance(moved, list) and moved:

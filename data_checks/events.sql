@@ -1,6 +1,6 @@
 -- One row: the invariants of the event log that no single event shows.
--- Views: events (with `row`, the row's place in the file), items, quarantine, batches.
--- $split: events.split, as which the log was made. $known: the names of the splits.
+-- Views: events (with `row`, the row's place in the file), items, batches.
+-- $split: events.split, as which the log was made. $known: the names of the splits. $until: what is later is no time.
 --
 -- Neighbours are taken in the order of the file, which is read once, in constant memory: where it is the order of the
 -- log (`misplaced_rows` is 0), a user's history is what lies between two changes of user.
@@ -65,7 +65,7 @@ per_event AS (
         count(*) FILTER (misplaced) AS misplaced_rows,
         count(*) FILTER (wrong_split) AS wrong_splits,
         coalesce(count(*) FILTER (tied) / nullif(count(*) FILTER (has_predecessor), 0), 0) AS tied_share,
-        count(*) FILTER (timestamp > now() + INTERVAL 1 DAY) AS future_events,
+        count(*) FILTER (timestamp > $until) AS future_events,
         count(*) FILTER (timestamp < TIMESTAMPTZ '1990-01-01 00:00:00+00') AS ancient_events
     FROM judged
 ),

@@ -44,16 +44,17 @@ class Signal:
 
 @dataclass(frozen=True)
 class NotMeasured:
-    """A signal for which there is no evidence, and why; nothing is held against it."""
+    """A signal for which there is no evidence, and why; nothing is held against it, but a ``fault`` of the data."""
 
     reason: str
+    fault: bool = False
 
 
 def result(check: Check, signals: list[Signal] | NotMeasured, shared: Metadata) -> CheckResult:
     """Of the signals of one check, that which is nearest to an alarm, with the figures of all."""
     if isinstance(signals, NotMeasured):
         told: Metadata = {"observed": f"not measured: {signals.reason}", "expected": "", "verdict": "not measured"}
-        return outcome(check, True, **told, **shared)
+        return outcome(check, not signals.fault, **told, **shared)
     worst = max(signals, key=lambda signal: (signal.verdict == "alarm", signal.observed - signal.threshold))
     figures: Metadata = {
         "observed": worst.observed,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,11 @@ from scipy import sparse
 
 from data_checks.inputs import Facts
 from data_checks.psi import Counts
-from s2gr.database import one_file, sql
+from s2gr.database import literal, one_file, sql
 from s2gr.errors import UserError
+from s2gr.manifest import read_manifest
 from s2gr.params import Params
+from s2gr.publish.provenance import AHEAD
 from s2gr.sids.semantic_ids import code_columns
 from s2gr.sources import load, open_source
 from s2gr.workspace import Workspace, readable_artefact
@@ -69,11 +71,12 @@ def create(
         file: events that are the current window, in the place of the workspace's log.
     Raises: UserError: if a file is missing or damaged.
     """
+    now = _until(datetime.now(UTC))
     _view_sids(connection, readable_artefact((published or workspace).sids, ["item_id", "code_1", "code_2"]))
     if published is None:
         log = readable_artefact(workspace.events, LOG)
         newest = max(1, round(pq.read_metadata(log).num_rows * params.drift.window))
-        connection.execute(sql(__file__, "newest.sql").format(log=one_file(log), newest=newest))
+        connection.execute(sql(__file__, "newest.sql").format(log=one_file(log), newest=newest, now=now))
     else:
         _view_log(connection, workspace.events, file is not None)
         if file is None:
@@ -84,16 +87,17 @@ def create(
         # A file says itself what is to be looked at.
         days = params.drift.days if file is None and params.drift.days else _FOREVER
         window = f"'{round(days * 86_400)} seconds'"
-        connection.execute(
-            sql(__file__, "since.sql").format(log=one_file(log), window=window, fewest=params.drift.events)
-        )
+        created = _until(datetime.fromisoformat(read_manifest(published.root).facts["created"]))
+        places = {"log": one_file(log), "published": created, "now": now}
+        connection.execute(sql(__file__, "since.sql").format(**places, window=window, fewest=params.drift.events))
     connection.execute(sql(__file__, "windows.sql"))
     connection.execute(sql(__file__, "bins.sql"))
 
 
 def describe(connection: duckdb.DuckDBPyConnection) -> Facts:
-    """Sizes and first and last instants of both windows."""
-    facts: Facts = {}
+    """Sizes and first and last instants of both windows, and the last of the times ``ahead`` of the clock."""
+    ((ahead,),) = connection.execute("SELECT coalesce(CAST(max(timestamp) AS VARCHAR), 'none') FROM ahead").fetchall()
+    facts: Facts = {"ahead": ahead}
     for side in ("reference", "current"):
         (row,) = connection.execute(
             "SELECT count(*), count(codes), count(DISTINCT block), min(timestamp), max(timestamp) "
@@ -212,6 +216,11 @@ def _table(rows: Counts, columns: Counts, shape: tuple[int, int]) -> Any:
 def _column(connection: duckdb.DuckDBPyConnection, query: str, name: str) -> Counts:
     values: Counts = connection.execute(query).fetchnumpy()[name].astype(np.int64)
     return values
+
+
+def _until(clock: datetime) -> str:
+    """The last time that is no later than it can be, as SQL."""
+    return f"TIMESTAMPTZ {literal((clock + AHEAD).isoformat())}"
 
 
 def _instant(value: datetime | None) -> str:

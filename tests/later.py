@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +27,12 @@ def later(items: Callable[[int, int], str], events: int = 10) -> pa.Table:
             "timestamp": pa.array(times, pa.timestamp("us", tz="UTC")),
         }
     )
+
+
+def sentinel() -> pa.Table:
+    """An event whose time says that nobody knew it."""
+    never = pa.array([datetime(9999, 12, 31, tzinfo=UTC)], pa.timestamp("us", tz="UTC"))
+    return pa.table({"user_id": ["u00"], "item_id": ["i00"], "timestamp": never})
 
 
 def walk(seed: int = 1) -> Callable[[int, int], str]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from s2gr.evaluation.significance import compare
 from s2gr.evaluation.since import Since, known_cases, last_events, ranks
 from s2gr.manifest import read_manifest
 from s2gr.params import Params
+from s2gr.publish.provenance import AHEAD
 from s2gr.publish.publishing import Verdict
 from s2gr.reasoner.recommender import Recommender
 from s2gr.workspace import Workspace, read_table
@@ -86,7 +87,12 @@ def newest_held_out(work: Workspace, champion: Workspace) -> Since:
     ended = datetime.fromisoformat(read_manifest(champion.root).facts["log"]["last"])
     table = read_table(work.events, ["user_id", "item_id", "timestamp", "split"])
     users = pc.rank(table["user_id"], tiebreaker="dense").to_numpy().astype(np.int64)
-    newer = pc.greater(table["timestamp"], pa.scalar(ended, table.schema.field("timestamp").type))
+    kind = table.schema.field("timestamp").type
+    newer = pc.and_(
+        pc.greater(table["timestamp"], pa.scalar(ended, kind)),
+        # It may have been in the champion's log already: beyond that log's end, as beyond every clock.
+        pc.less_equal(table["timestamp"], pa.scalar(datetime.now(UTC) + AHEAD, kind)),
+    )
     # On validation targets, which a temporal split has among the last events, the challenger chose epoch and weights.
     held_out = pc.equal(table["split"].cast(pa.string()), "test")
     eligible = pc.and_(newer, held_out).to_numpy()

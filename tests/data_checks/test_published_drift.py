@@ -11,9 +11,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from data_checks import drift
+from data_checks.drift_table import print_drift
 from s2gr.cli import app
 from s2gr.content.frozen import content_model
 from s2gr.errors import UserError
@@ -22,7 +24,7 @@ from s2gr.publish.publishing import publish
 from s2gr.publish.reference import Reference
 from s2gr.workspace import Workspace, read_json, write_json, write_table
 
-from ..later import HOUR, USERS, evaluated, land, later, walk
+from ..later import HOUR, USERS, evaluated, land, later, sentinel, walk
 
 MadeWith = Callable[..., Params]
 
@@ -72,6 +74,37 @@ def test_a_move_of_tastes_is_an_alarm_and_says_whereto(published: Workspace, mad
     found = by_name(drift.check(published.root, made_with()))
     assert not found["sid_codes_drift"].passed
     assert "→" in found["sid_codes_drift"].metadata["code_1_psi_moved"][0]
+
+
+def test_a_time_of_no_clock_in_the_published_log_hides_nothing(finished: Workspace, made_with: MadeWith) -> None:
+    land(finished, sentinel())
+    evaluated(finished)
+    publish(finished, made_with())
+    land(finished, later(lambda user, step: f"i{step % 3:02}"))
+    found = by_name(drift.check(finished.root, made_with()))
+    assert not found["sid_codes_drift"].passed
+    told = found["sid_codes_drift"].metadata
+    assert (told["reference_events"], told["current_events"]) == (480, 400)
+
+
+def test_a_time_of_no_clock_that_lands_is_left_out(
+    published: Workspace, made_with: MadeWith, capsys: pytest.CaptureFixture[str]
+) -> None:
+    params = made_with(drift={"days": 5.0, "events": 1})
+    land(published, later(walk()))
+    without = drift.check(published.root, params)
+    land(published, sentinel())
+    found = drift.check(published.root, params)
+    assert found[0].metadata == without[0].metadata | {"ahead": "9999-12-31 00:00:00+00"}
+    print_drift(found, Console())
+    assert "left out: times ahead of this machine's clock, the last 9999-12-31" in capsys.readouterr().out
+
+
+def test_where_all_that_is_new_has_a_time_of_no_clock_the_check_fails(published: Workspace) -> None:
+    land(published, sentinel())
+    found = CliRunner().invoke(app, ["drift", "--workdir", str(published.root)])
+    assert found.exit_code == 1, found.output
+    assert "the last 9999-12-31 00:00:00+00, which don't count: set the clock right" in found.output
 
 
 def test_items_unlike_the_catalogue_are_an_alarm(published: Workspace, made_with: MadeWith) -> None:

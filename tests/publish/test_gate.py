@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from s2gr.manifest import read_manifest
 from s2gr.params import Params
 from s2gr.publish import gate
 from s2gr.publish.gate import Gate, measured, newest_held_out
@@ -21,7 +22,7 @@ from s2gr.publish.versions import current_bundle, current_version
 from s2gr.reasoner.recommender import Recommender
 from s2gr.workspace import Workspace, write_table
 
-from ..later import USERS, evaluated, land, later, walk
+from ..later import USERS, evaluated, land, later, sentinel, walk
 
 MadeWith = Callable[..., Params]
 FIGURES = ("recall@10", "ndcg@10", "recall@10_seen_filtered", "ndcg@10_seen_filtered")
@@ -140,6 +141,18 @@ def test_cases_are_last_events_that_are_newer_than_the_champions_log(finished: W
     users = [log["user_id"][row].as_py() for row in found.targets.tolist()]
     assert users == [f"u{user:02}" for user in range(10)]
     assert [found.item_ids[row].as_py() for row in found.targets.tolist()] == more["item_id"].to_pylist()[9:100:10]
+
+
+def test_a_time_of_no_clock_ends_no_log(finished: Workspace, made_with: MadeWith) -> None:
+    land(finished, sentinel())
+    evaluated(finished)
+    publish(finished, made_with())
+    land(finished, later(walk()).slice(10))
+    champion = Workspace(current_bundle(finished.published))
+    # The one user with that time has nothing new.
+    assert len(newest_held_out(finished, champion).targets) == USERS - 1
+    # It is no reason either to take a model for older than one whose log had it.
+    assert read_manifest(champion.root).facts["log"]["last"].startswith("1970")
 
 
 def test_what_the_challenger_was_chosen_by_is_no_case(work: Workspace, champion: Workspace) -> None:
