@@ -20,8 +20,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.report import machine
-from s2gr.evaluation.metrics import NOT_RANKED, Ranks
 from s2gr.evaluation.ranking import FILTERS
+from s2gr.metrics import NOT_RANKED, Ranks
 from s2gr.params import Params
 from s2gr.workspace import Workspace, read_json, read_table, write_table
 

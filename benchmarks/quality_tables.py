@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from benchmarks.quality_records import Record
 from s2gr.evaluation.interventions import INTERVENTIONS
-from s2gr.evaluation.metrics import Ranks, gains, hits
 from s2gr.evaluation.ranking import FILTERS
 from s2gr.evaluation.significance import Comparison, compare, relative_gain
+from s2gr.metrics import Ranks, gains, hits
 
 METRICS = ("R@5", "N@5", "R@10", "N@10")
 FILTER_TITLES = {"": "Whole catalogue", "_seen_filtered": "Without items already seen"}

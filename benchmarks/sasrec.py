@@ -23,9 +23,9 @@ from benchmarks import tuned
 from benchmarks.tuned import rank_chosen, tuned_mixture, tuned_walks
 from s2gr.cases import Cases, build_cases
 from s2gr.evaluation.budget import flops_per_user
-from s2gr.evaluation.metrics import gains
 from s2gr.evaluation.ranking import Scorer, rank_scorer
 from s2gr.evaluation.tables import write_ranks
+from s2gr.metrics import gains
 from s2gr.params import Params
 from s2gr.reasoner.batches import Batch, packed_batches
 from s2gr.reasoner.fusion import REPEATS

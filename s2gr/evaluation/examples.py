@@ -9,9 +9,9 @@ import numpy.typing as npt
 import torch
 
 from s2gr.cases import Cases
-from s2gr.evaluation.metrics import NOT_RANKED
 from s2gr.evaluation.ranking import Ranked
 from s2gr.evaluation.thoughts import aligned_levels, cluster_probabilities
+from s2gr.metrics import NOT_RANKED
 from s2gr.reasoner.recommender import Recommender
 from s2gr.sids.names import name_codes
 from s2gr.workspace import Workspace, read_table

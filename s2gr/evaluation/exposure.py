@@ -20,6 +20,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import rankdata
 
+from s2gr.metrics import gini
+
 Lists = npt.NDArray[np.integer]
 
 
@@ -56,10 +58,3 @@ def exposure(lists: Lists, popularity: npt.NDArray[np.integer]) -> Exposure:
         popularity_percentile=float(share @ percentile),
         gini=gini(counts),
     )
-
-
-def gini(counts: npt.NDArray[np.integer]) -> float:
-    """Σ (2i − n − 1) x_i / (n Σ x) with x ascending and i from 1: 0 is even, (n − 1)/n all on one."""
-    n = len(counts)
-    ranked = np.sort(counts)
-    return float(((2 * np.arange(1, n + 1) - n - 1) * ranked).sum() / (n * counts.sum()))

@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from s2gr.cases import Cases
 from s2gr.evaluation.exposure import exposure
-from s2gr.evaluation.metrics import gains, summarise
 from s2gr.evaluation.ranking import FILTERS, Ranked
 from s2gr.evaluation.significance import compare_all
 from s2gr.evaluation.thoughts import Insight, Prediction
+from s2gr.metrics import gains, summarise
 from s2gr.params import Evaluation
 
 Systems = Mapping[str, Ranked]

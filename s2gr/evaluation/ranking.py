@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from s2gr.cases import Cases
-from s2gr.evaluation.metrics import Ranks, ranks_in_list
+from s2gr.metrics import Ranks, ranks_in_list
 from s2gr.reasoner.top import top_items
 
 Items = npt.NDArray[np.int64]

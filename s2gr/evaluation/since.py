@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from s2gr.cases import Cases
-from s2gr.evaluation.metrics import NOT_RANKED, Ranks, ranks_in_list
 from s2gr.evaluation.ranking import FILTERS
+from s2gr.metrics import NOT_RANKED, Ranks, ranks_in_list
 from s2gr.reasoner.recommender import Recommender
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from s2gr.cases import Cases
-from s2gr.evaluation.metrics import NOT_RANKED
 from s2gr.evaluation.ranking import FILTERS, Ranked
+from s2gr.metrics import NOT_RANKED
 from s2gr.workspace import write_table
 
 Cells = Sequence[str | int | float]

@@ -19,11 +19,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from s2gr.evaluation.metrics import gains, hits
 from s2gr.evaluation.ranking import FILTERS
 from s2gr.evaluation.significance import compare
 from s2gr.evaluation.since import Since, known_cases, last_events, ranks
 from s2gr.manifest import read_manifest
+from s2gr.metrics import gains, hits
 from s2gr.params import Params
 from s2gr.publish.provenance import AHEAD
 from s2gr.publish.publishing import Verdict

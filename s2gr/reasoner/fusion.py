@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from s2gr.metrics import NOT_RANKED, gains
 from s2gr.reasoner.decoding import Beam
 
 # The weights tried are multiples of 1 / _STEPS.
@@ -100,8 +101,8 @@ def _gain(scores: Tensor, items: Tensor, target: Tensor, k: int) -> float:
     """The same where column c is ``items[..., c]``; ``target`` ``[B, 1]`` is one of them."""
     own = scores.masked_fill(items != target, -torch.inf).amax(1, keepdim=True)
     ranks = ((scores > own) | ((scores == own) & (items < target))).sum(1)
-    ranked = (ranks < k) & (own[:, 0] > 0)
-    return float((1 / torch.log2(ranks[ranked].double() + 2)).sum())
+    ranks = ranks.masked_fill(own[:, 0] <= 0, NOT_RANKED)
+    return float(gains(ranks.cpu().numpy(), k).sum())
 
 
 @dataclass(frozen=True)

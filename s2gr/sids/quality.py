@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from s2gr.metrics import gini
 from s2gr.sids.prefixes import prefix_ids
 
 IntArray = npt.NDArray[np.int64]
@@ -32,11 +33,8 @@ def level_quality(codes: IntArray, size: int) -> LevelQuality:
     """Of one level's codes ``[items]``, each in ``[0, size)``."""
     counts = np.bincount(codes, minlength=size)
     entropy = _entropy(counts)
-    ranked = np.sort(counts)
-    # Gini = Σ (2i − n − 1) x_i / (n Σ x), x ascending, i from 1.
-    gini = float(((2 * np.arange(1, size + 1) - size - 1) * ranked).sum() / (size * counts.sum()))
     dead = int((counts == 0).sum())
-    return LevelQuality(1 - dead / size, dead, 2**entropy, entropy, gini, int(counts.max()))
+    return LevelQuality(1 - dead / size, dead, 2**entropy, entropy, gini(counts), int(counts.max()))
 
 
 def collision_share(codes: IntArray, size: int) -> tuple[float, int]:

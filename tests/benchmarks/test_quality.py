@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from benchmarks import quality, quality_records, quality_tables
-from s2gr.evaluation.metrics import NOT_RANKED
+from s2gr.metrics import NOT_RANKED
 from s2gr.params import Params
 
 USERS, ITEMS = 30, 40

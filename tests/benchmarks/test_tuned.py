@@ -19,8 +19,8 @@ from benchmarks.tuned import (
     tuned_walks,
 )
 from s2gr.cases import build_cases
-from s2gr.evaluation.metrics import gains
 from s2gr.evaluation.ranking import FILTERS, rank_scorer
+from s2gr.metrics import gains
 from s2gr.reasoner.fusion import REPEATS
 from s2gr.sequences import TEST, TRAIN, VALIDATION, Sequences
 from s2gr.walk import GraphWalk, WalkCounts

@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from s2gr.evaluation.exposure import exposure, gini
+from s2gr.evaluation.exposure import exposure
+from s2gr.metrics import gini
 
 
 def test_hand_computed_figures() -> None:

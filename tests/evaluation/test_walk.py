@@ -90,8 +90,8 @@ def test_directed_walk_reproduces_its_known_figures_on_beauty() -> None:
     import pyarrow.parquet as pq
 
     from s2gr.cases import build_cases
-    from s2gr.evaluation.metrics import summarise
     from s2gr.evaluation.ranking import rank_scorer
+    from s2gr.metrics import summarise
 
     table = pq.read_table(SHARED / "interactions.parquet", columns=["user_id", "item_id", "position"])
     table = table.take(pc.sort_indices(table, [("user_id", "ascending"), ("position", "ascending")]))

@@ -11,7 +11,7 @@ import torch
 
 from s2gr.cases import build_cases
 from s2gr.errors import UserError
-from s2gr.evaluation.metrics import gains, ranks_in_list
+from s2gr.metrics import gains, ranks_in_list
 from s2gr.params import Params
 from s2gr.reasoner.decoding import beam_search
 from s2gr.reasoner.fusion import Fusion, Weights

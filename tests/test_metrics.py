@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import label_ranking_average_precision_score, ndcg_score, top_k_accuracy_score
 
-from s2gr.evaluation.metrics import NOT_RANKED, Ranks, gains, hits, ranks_in_list, reciprocals, summarise
 from s2gr.evaluation.ranking import top_lists
+from s2gr.metrics import NOT_RANKED, Ranks, gains, hits, ranks_in_list, reciprocals, summarise
 
 
 def ranks_by_score(scores: np.ndarray, targets: np.ndarray, k: int | None = None, seen: object = None) -> Ranks:
@@ -68,49 +68,12 @@ def test_figures_equal_those_of_scikit_learn() -> None:
     assert reciprocals(ranks, items).mean() == pytest.approx(label_ranking_average_precision_score(relevant, scores))
 
 
-def test_an_item_level_figure_never_exceeds_that_of_its_semantic_id() -> None:
-    generator = np.random.default_rng(1)
-    ranks, sizes = generator.integers(0, 30, 500), generator.integers(1, 6, 500)
-    for k in (1, 5, 10):
-        for figure in (hits, gains, reciprocals):
-            # Whoever scores IDs counts every item of the group as the one that is first in it.
-            assert (figure(ranks, k, sizes) <= figure(ranks, k) + 1e-12).all()
-        assert hits(ranks, k, sizes).mean() < hits(ranks, k).mean()
-
-
 def test_a_random_ranker_finds_k_of_n_within_its_interval() -> None:
     users, items, k = 20_000, 100, 10
     generator = np.random.default_rng(0)
     ranks = ranks_by_score(generator.random((users, items)), generator.integers(0, items, users), k)
     expected = k / items
     assert abs(hits(ranks, k).mean() - expected) < 4 * math.sqrt(expected * (1 - expected) / users)
-
-
-def test_a_hit_on_a_shared_semantic_id_counts_for_its_share() -> None:
-    # 3 items share the ID at place 4 (two ranked groups hold 4 items): 1 of the 3 is within the first 5.
-    assert hits(np.array([4]), 5, np.array([3])).tolist() == pytest.approx([1 / 3])
-    assert gains(np.array([4]), 5, np.array([3])).tolist() == pytest.approx([1 / math.log2(6) / 3])
-    assert hits(np.array([5]), 5, np.array([3])).tolist() == [0.0]
-    assert hits(np.array([0]), 5, np.array([2])).tolist() == [1.0]
-
-
-@given(
-    groups=st.lists(st.integers(1, 6), min_size=1, max_size=8),
-    k=st.integers(1, 12),
-    data=st.data(),
-)
-def test_group_metrics_are_the_mean_over_all_orders_within_the_group(
-    groups: list[int], k: int, data: st.DataObject
-) -> None:
-    group = data.draw(st.integers(0, len(groups) - 1))
-    before, size = sum(groups[:group]), groups[group]
-    places = range(before, before + size)
-    hit = sum(place < k for place in places) / size
-    gain = sum(1 / math.log2(place + 2) for place in places if place < k) / size
-    assert hits(np.array([before]), k, np.array([size]))[0] == pytest.approx(hit)
-    assert gains(np.array([before]), k, np.array([size]))[0] == pytest.approx(gain)
-    reciprocal = sum(1 / (place + 1) for place in places if place < k) / size
-    assert reciprocals(np.array([before]), k, np.array([size]))[0] == pytest.approx(reciprocal)
 
 
 @given(
