@@ -51,11 +51,12 @@ def rollback(
 ) -> None:
     """Serve an earlier version again; the one left is withdrawn until `s2gr rollback VERSION` or `publish --force`."""
     with one_line_errors("interrupted; what was served is still served"):
-        from s2gr.publish.versions import current_version
         from s2gr.publish.versions import rollback as go_back
         from s2gr.workspace import Workspace
 
-        published = Workspace(workdir).published
-        left = current_version(published)
-        served = go_back(published, version)
-        typer.echo(f"serving {served.version}; {left} is withdrawn: `s2gr rollback {left}` serves it again")
+        found = go_back(Workspace(workdir).published, version)
+        typer.echo(
+            f"serving {found.version}; {found.left} is withdrawn: `s2gr rollback {found.left}` serves it again"
+            if found.left != found.version
+            else f"serving {found.version}, as before"
+        )

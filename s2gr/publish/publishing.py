@@ -24,6 +24,7 @@ from s2gr.publish.versions import (
     locked,
     new_version,
     prune,
+    publishing_alone,
     switch,
     sync,
     withdrawn,
@@ -73,7 +74,8 @@ def publish(
 ) -> Outcome:
     """Publish the evaluated artefacts of ``workspace`` in ``models/published`` there, and serve them.
 
-    A process that is killed leaves the old version or the new one being served, never anything between.
+    A process that is killed leaves the old version or the new one being served, never anything between. Meanwhile
+    people may go back to an earlier version: the artefacts are judged again then, against what is served now.
 
     Args:
         params: what the artefacts were made with.
@@ -85,10 +87,14 @@ def publish(
     Raises: UserError: a stage has not run, or the artefacts don't fit one another.
     """
     published = (into or workspace).published
-    with locked(published), _staging(published) as folder:
+    with publishing_alone(published), _staging(published) as folder:
         names = assemble(workspace, params, folder)
         told = {**provenance(workspace, params), **(facts or {})}
-        return _admit(published, folder, names, told, params.publish.keep, gate, force)
+        while True:
+            outcome = _admit(published, folder, names, told, params.publish.keep, gate, force)
+            if outcome:
+                return outcome
+            log.warning("what is served has changed meanwhile: judging again, against what is served now")
 
 
 def _admit(
@@ -99,8 +105,12 @@ def _admit(
     keep: int,
     gate: Gate | None,
     force: bool,
-) -> Outcome:
-    """Make the staged ``folder`` the current version, unless it is that already or is refused."""
+) -> Outcome | None:
+    """Make the staged ``folder`` the current version, unless it is that already or is refused.
+
+    Returns: None: somebody has gone back to another version meanwhile, so that nothing of this holds.
+    """
+    before = _decided(published)
     champion = _champion(published)
     files = hash_files(folder, names)
     content = content_hash(files)
@@ -115,7 +125,7 @@ def _admit(
     if gate:
         verdict = gate(Workspace(folder), Workspace(published / champion.version) if champion else None)
         if not verdict.passed:
-            return Outcome("rejected", current_version(published) or "", verdict)
+            return Outcome("rejected", before[0] or "", verdict) if _decided(published) == before else None
     version = new_version(published, content)
     more = {"previous": champion.version if champion else None, "gate": asdict(verdict) if verdict else None}
     Manifest(version, files, {**facts, **more}).write(folder)
@@ -124,9 +134,17 @@ def _admit(
     recommender.recommend(recommender.item_ids[:1], k=1)
     for path in (folder, *folder.rglob("*")):
         sync(path)
-    os.rename(folder, published / version)
-    switch(published, version)
-    return Outcome("published", version, verdict, tuple(prune(published, keep)))
+    with locked(published):
+        if _decided(published) != before:
+            return None
+        os.rename(folder, published / version)
+        switch(published, version)
+        return Outcome("published", version, verdict, tuple(prune(published, keep)))
+
+
+def _decided(published: Path) -> tuple[str | None, Mapping[str, str]]:
+    """What people change by going back: the version that is served, and those that are withdrawn."""
+    return current_version(published), withdrawn(published)
 
 
 def _is_older(facts: Mapping[str, Any], champion: Mapping[str, Any]) -> bool:

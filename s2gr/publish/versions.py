@@ -1,7 +1,8 @@
 """The versions below ``models/published``, and ``current``, the link to the one that is served.
 
 A version is a folder that never changes once it is there, and the link is swapped in one call: whoever resolves it
-reads one whole bundle, whatever is published meanwhile. One process at a time publishes, rolls back or removes.
+reads one whole bundle, whatever is published meanwhile. One process at a time publishes, as long as its gate may take;
+for the moment in which versions come, go or are switched it holds a second lock, the one that a rollback takes.
 """
 
 from __future__ import annotations
@@ -13,9 +14,12 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TextIO
 
+from s2gr.console import log
 from s2gr.errors import UserError
 from s2gr.manifest import Manifest, read_manifest, verified
 from s2gr.workspace import read_json, sweep, write_json
@@ -26,6 +30,15 @@ STAGING, REMOVED = ".staging", ".removed"
 _STAMP = "%Y%m%dT%H%M%SZ"
 _WITHDRAWN = "withdrawn.json"
 _NAME = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
+
+
+@dataclass(frozen=True)
+class GoneBack:
+    """What came of :func:`rollback`."""
+
+    # What is served now, and what was before.
+    version: str
+    left: str
 
 
 def version_names(published: Path) -> list[str]:
@@ -94,15 +107,24 @@ def switch(published: Path, version: str) -> None:
     sync(published)
 
 
-def rollback(published: Path, version: str | None = None) -> Manifest:
+def rollback(published: Path, version: str | None = None) -> GoneBack:
     """Serve ``version`` again; by default the newest whole one before the current, which counts as withdrawn then.
 
-    Raises: UserError: there is none such, or it is damaged.
+    A publication that is under way is not waited for: it is judged against what is served then.
+
+    Raises: UserError: there is none such, it is damaged, or another one than when this was called is served by now.
     """
+    meant = current_version(published)
     with locked(published):
         names, serving = version_names(published), current_version(published)
         if serving is None:
             raise UserError(f"nothing is published in {published}, so there is nothing to go back from")
+        if serving != meant:
+            # What is to be left may be the very version that would be served again.
+            raise UserError(
+                f"expected to go back from {meant or 'nothing'}, found that {serving} is served since a moment ago; "
+                "nothing was changed, look at `s2gr versions` and go back again"
+            )
         if version is not None:
             if version not in names:
                 raise UserError(f"there is no version {version!r} in {published}; there are: {', '.join(names)}")
@@ -119,7 +141,7 @@ def rollback(published: Path, version: str | None = None) -> Manifest:
             gone_back_from.pop(known, None)
         write_json(gone_back_from, published / _WITHDRAWN)
         switch(published, found.version)
-        return found
+        return GoneBack(found.version, serving)
 
 
 def prune(published: Path, keep: int) -> list[str]:
@@ -135,20 +157,46 @@ def prune(published: Path, keep: int) -> list[str]:
 
 
 @contextmanager
+def publishing_alone(published: Path) -> Iterator[None]:
+    """Wait until nobody else publishes; half-made versions of killed processes are removed then."""
+    with _held(published, ".publishing", "publishes"):
+        sweep(published, STAGING)
+        yield
+
+
+@contextmanager
 def locked(published: Path) -> Iterator[None]:
-    """Wait until nobody else changes ``published``; what killed processes left is removed then."""
-    try:
-        published.mkdir(parents=True, exist_ok=True)
-        lock = (published / ".lock").open("a", encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{published}: can't be written ({error.strerror})") from error
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        for leftover in (STAGING, REMOVED):
-            sweep(published, leftover)
+    """Wait until nobody else switches or removes versions; what killed processes left of that is removed then."""
+    with _held(published, ".lock", "switches versions"):
+        sweep(published, REMOVED)
         for link in published.glob(f".{CURRENT}-*"):
             link.unlink()
         yield
+
+
+@contextmanager
+def _held(published: Path, name: str, doing: str) -> Iterator[None]:
+    """Hold a lock, which the system releases however this process ends; say so if it has to be waited for."""
+    try:
+        published.mkdir(parents=True, exist_ok=True)
+        lock = (published / name).open("a+", encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{published}: can't be written ({error.strerror})") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            log.warning("waiting for process %s, which %s in %s", _holder(lock), doing, published)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        yield
+
+
+def _holder(lock: TextIO) -> str:
+    lock.seek(0)
+    return lock.read().strip() or "unknown"
 
 
 def sync(folder: Path) -> None:

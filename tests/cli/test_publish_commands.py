@@ -44,6 +44,7 @@ def test_publish_versions_and_rollback_tell_what_is_served(finished: Workspace, 
     assert current_version(finished.published) == first
     ask(finished, "rollback", second)
     assert current_version(finished.published) == second
+    assert ask(finished, "rollback", second).stdout == f"serving {second}, as before\n"
 
 
 def test_a_damaged_version_is_listed_as_such(finished: Workspace) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -26,7 +28,15 @@ from s2gr.publish import versions
 from s2gr.publish.names import Names
 from s2gr.publish.publishing import Outcome, Verdict, publish
 from s2gr.publish.shown import told
-from s2gr.publish.versions import current_bundle, current_version, rollback, version_names
+from s2gr.publish.versions import (
+    GoneBack,
+    current_bundle,
+    current_version,
+    locked,
+    rollback,
+    switch,
+    version_names,
+)
 from s2gr.workspace import Workspace, read_json, write_json
 
 from ..later import evaluated
@@ -223,6 +233,53 @@ def test_the_gate_compares_with_the_champion_and_is_on_record(finished: Workspac
     assert facts["previous"] == first.current
 
 
+def test_going_back_waits_for_no_gate_which_judges_again(finished: Workspace, made_with: MadeWith) -> None:
+    first, second = (publish(finished, other(made_with, number)).current for number in range(2))
+    against = []
+
+    def gate(challenger: Workspace, champion: Workspace | None) -> Verdict:
+        assert champion is not None
+        against.append(champion.root.name)
+        if len(against) == 1:
+            assert people.submit(rollback, finished.published).result(20) == GoneBack(first, second)
+            assert current_version(finished.published) == first
+        # What is found against the version that was left counts neither way.
+        return Verdict(len(against) == 2, "better")
+
+    with ThreadPoolExecutor(1) as people:
+        assert publish(finished, other(made_with, 2), gate).kind == "published"
+    assert against == [second, first]
+    assert read_manifest(finished.published / "current").facts["previous"] == first
+
+
+def test_what_is_withdrawn_while_it_is_judged_is_not_published(finished: Workspace, made_with: MadeWith) -> None:
+    _, second, third = (publish(finished, other(made_with, number)).current for number in range(3))
+
+    def gate(challenger: Workspace, champion: Workspace | None) -> Verdict:
+        rollback(finished.published, second)
+        rollback(finished.published, third)
+        return Verdict(True, "better")
+
+    assert publish(finished, other(made_with, 1), gate) == Outcome("withdrawn", third)
+
+
+def test_going_back_is_refused_where_another_version_is_served_by_then(
+    finished: Workspace, made_with: MadeWith, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(logging.getLogger("s2gr"), "propagate", True)
+    first, second = (publish(finished, other(made_with, number)).current for number in range(2))
+    with ThreadPoolExecutor(1) as people:
+        with locked(finished.published):
+            going, until = people.submit(rollback, finished.published), time.monotonic() + 20
+            while f"waiting for process {os.getpid()}, which switches versions" not in caplog.text:
+                assert time.monotonic() < until
+                time.sleep(0.01)
+            switch(finished.published, first)
+        with pytest.raises(UserError, match=f"expected to go back from {second}, found that {first} is served"):
+            going.result()
+    assert current_version(finished.published) == first
+
+
 @pytest.mark.parametrize("name", ["data/items.parquet", "models/codebook", "reports/evaluation.json"])
 def test_what_a_stage_has_not_made_is_named(finished: Workspace, made_with: MadeWith, name: str) -> None:
     path = finished.root / name
@@ -230,7 +287,7 @@ def test_what_a_stage_has_not_made_is_named(finished: Workspace, made_with: Made
     with pytest.raises(UserError, match=f"{name} is missing: run the stages first"):
         publish(finished, made_with())
     assert current_version(finished.published) is None
-    assert [path.name for path in finished.published.iterdir()] == [".lock"]
+    assert [path.name for path in finished.published.iterdir()] == [".publishing"]
 
 
 @pytest.mark.parametrize("name", ["data/events.parquet", "models/reasoner/model.safetensors"])
@@ -377,8 +434,8 @@ for number, wait in enumerate(generator.uniform(0, takes, 10), start=1):
     served.append(now)
 final = attempt(99)
 assert final.kind == "published"
-left = [path.name for path in workspace.published.iterdir() if path.name.startswith(".")]
-assert left == [".lock"], left
+left = sorted(path.name for path in workspace.published.iterdir() if path.name.startswith("."))
+assert left == [".lock", ".publishing"], left
 """
 
 
