@@ -23,11 +23,11 @@ from benchmarks.churn import without_new_items
 from benchmarks.report import row, write_rows
 from s2gr.assign import assign_new
 from s2gr.console import set_up_logging
+from s2gr.new_sids import new_sids_path
 from s2gr.params import Params, load_params
 from s2gr.pipeline import run_all
 from s2gr.publish.publishing import publish
 from s2gr.reasoner.recommender import BEAM, IntArray, Recommender, with_fresh
-from s2gr.sids.new_sids import new_sids_path
 from s2gr.workspace import Workspace, read_table
 
 FRESH = (0, 1, 2, 3)

@@ -46,8 +46,8 @@ from s2gr.params import Params, Runtime
 from s2gr.reasoner.decoding import Beam, Constraint, beam_search, item_log_probabilities
 from s2gr.reasoner.model import S2GR
 from s2gr.reasoner.recommender import Recommender
+from s2gr.reasoner.trie import build_trie
 from s2gr.sequences import load_sequences
-from s2gr.sids.trie import build_trie
 from s2gr.workspace import Workspace
 
 matplotlib.use("Agg")

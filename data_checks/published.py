@@ -14,9 +14,9 @@ from s2gr.content.precomputed import load_precomputed
 from s2gr.database import one_file, sql
 from s2gr.embeddings import Matrix
 from s2gr.errors import UserError
-from s2gr.evaluation.since import Since, last_events
 from s2gr.params import Params
 from s2gr.publish.reference import Reference, ask, fallback_of, quantisation_errors
+from s2gr.publish.since import Since, last_events
 from s2gr.reasoner.recommender import Recommender
 from s2gr.workspace import Workspace
 

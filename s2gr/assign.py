@@ -25,10 +25,10 @@ from s2gr.content.precomputed import plain_id, read_parquet_vectors, row_of, uni
 from s2gr.database import database, identifier
 from s2gr.embeddings import Matrix
 from s2gr.errors import UserError
+from s2gr.new_sids import NewSids, new_sids_path, read_new_sids, write_new_sids
 from s2gr.params import ItemColumns, Params
 from s2gr.runtime import prepare_torch
 from s2gr.sids.assignment import Assignment, assign
-from s2gr.sids.new_sids import NewSids, new_sids_path, read_new_sids, write_new_sids
 from s2gr.sids.semantic_ids import SemanticIds, read_codes
 from s2gr.sources.faults import readable
 from s2gr.sources.formats import open_file

@@ -15,10 +15,10 @@ from safetensors.numpy import load_file
 from s2gr.errors import UserError
 from s2gr.evaluation.protocol import basis
 from s2gr.manifest import LOCK
+from s2gr.new_sids import new_sids_path, read_new_sids
 from s2gr.params import Params
 from s2gr.publish.names import Names, names_of
 from s2gr.publish.reference import write_reference
-from s2gr.sids.new_sids import new_sids_path, read_new_sids
 from s2gr.sids.semantic_ids import read_sids
 from s2gr.workspace import Workspace, read_json, read_table
 

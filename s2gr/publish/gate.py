@@ -21,12 +21,12 @@ import pyarrow.compute as pc
 
 from s2gr.evaluation.ranking import FILTERS
 from s2gr.evaluation.significance import compare
-from s2gr.evaluation.since import Since, known_cases, last_events, ranks
 from s2gr.manifest import read_manifest
 from s2gr.metrics import gains, hits
 from s2gr.params import Params
 from s2gr.publish.provenance import AHEAD
 from s2gr.publish.publishing import Verdict
+from s2gr.publish.since import Since, known_cases, last_events, ranks
 from s2gr.reasoner.recommender import Recommender
 from s2gr.workspace import Workspace, read_table
 

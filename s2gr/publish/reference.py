@@ -21,10 +21,10 @@ from s2gr.codebook.model import ResidualCodebook
 from s2gr.content.frozen import content_model, load_content_model
 from s2gr.database import database, literal, one_file, sql
 from s2gr.embeddings import Matrix, read_embeddings
-from s2gr.evaluation.since import Since, known_cases, last_events, ranks
 from s2gr.evaluation.thoughts import aligned_levels, cluster_entropy
 from s2gr.metrics import hits
 from s2gr.params import Params
+from s2gr.publish.since import Since, known_cases, last_events, ranks
 from s2gr.reasoner.recommender import Recommender
 from s2gr.workspace import Workspace, read_json, read_table, readable_artefact, write_json
 

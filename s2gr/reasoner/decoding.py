@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from s2gr.reasoner.backbone import Tree
 from s2gr.reasoner.model import S2GR, Memory
-from s2gr.sids.trie import Trie
+from s2gr.reasoner.trie import Trie
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from s2gr.reasoner import losses
 from s2gr.reasoner.batches import Batch
 from s2gr.reasoner.decoding import Constraint, Following
 from s2gr.reasoner.model import S2GR
-from s2gr.sids.trie import build_trie
+from s2gr.reasoner.trie import build_trie
 
 
 class Objective(nn.Module):

@@ -16,15 +16,15 @@ from torch import Tensor
 
 from s2gr.errors import UserError
 from s2gr.manifest import verified
+from s2gr.new_sids import join_new_sids
 from s2gr.params import Params, Reasoner, Runtime
 from s2gr.reasoner.decoding import Beam, Constraint, beam_searches, no_beam
 from s2gr.reasoner.fusion import Evidence, Fusion, as_distribution, beam_probabilities
 from s2gr.reasoner.model import S2GR, Catalogue, Memory
 from s2gr.reasoner.top import top_items
+from s2gr.reasoner.trie import build_trie
 from s2gr.runtime import prepare_torch
-from s2gr.sids.new_sids import join_new_sids
 from s2gr.sids.semantic_ids import SemanticIds, read_sids
-from s2gr.sids.trie import build_trie
 from s2gr.walk import GraphWalk, WalkCounts
 from s2gr.workspace import Workspace, read_json, read_table, write_json
 

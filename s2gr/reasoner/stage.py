@@ -33,7 +33,7 @@ from s2gr.reasoner.objective import Objective
 from s2gr.reasoner.recommender import Recommender
 from s2gr.runtime import start_fabric
 from s2gr.sequences import load_sequences
-from s2gr.sids.trie import read_sids
+from s2gr.sids.semantic_ids import read_sids
 from s2gr.stage import Metrics
 from s2gr.training import Plan, Row, fit, parameter_groups, warmup_cosine, write_curve
 from s2gr.walk import WalkCounts

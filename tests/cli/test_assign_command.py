@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
 from s2gr.assign import assign_new
+from s2gr.new_sids import join_new_sids, new_sids_path
 from s2gr.params import Params
-from s2gr.sids.new_sids import join_new_sids, new_sids_path
+from s2gr.reasoner.trie import build_trie
 from s2gr.sids.semantic_ids import SemanticIds, read_codes
-from s2gr.sids.trie import build_trie
 from s2gr.stage import execute
 from s2gr.workspace import Workspace, write_table
 

@@ -16,7 +16,7 @@ from s2gr.reasoner.fusion import Fusion, Weights
 from s2gr.reasoner.model import S2GR, Catalogue
 from s2gr.reasoner.recommender import Recommender
 from s2gr.sequences import TEST, TRAIN, VALIDATION, Sequences, load_sequences
-from s2gr.sids.trie import SemanticIds
+from s2gr.sids.semantic_ids import SemanticIds
 from s2gr.walk import WalkCounts
 from s2gr.workspace import Workspace, write_table
 

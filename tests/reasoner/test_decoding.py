@@ -6,7 +6,7 @@ import torch
 
 from s2gr.reasoner.decoding import Constraint, beam_search, item_log_probabilities
 from s2gr.reasoner.model import S2GR, Memory
-from s2gr.sids.trie import build_trie
+from s2gr.reasoner.trie import build_trie
 
 from .reference import catalogue_log_probabilities
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from s2gr.params import Reasoner
 from s2gr.reasoner.decoding import Constraint, beam_search, beam_searches, item_log_probabilities
 from s2gr.reasoner.model import S2GR, Catalogue, Memory
-from s2gr.sids.trie import build_trie
+from s2gr.reasoner.trie import build_trie
 
 SIZE, USERS = 4, 3
 

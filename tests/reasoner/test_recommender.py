@@ -19,7 +19,7 @@ from s2gr.reasoner.model import S2GR
 from s2gr.reasoner.recommender import Recommender
 from s2gr.reasoner.stage import choose_fusion
 from s2gr.sequences import TEST, TRAIN, VALIDATION, Sequences
-from s2gr.sids.trie import SemanticIds
+from s2gr.sids.semantic_ids import SemanticIds
 from s2gr.walk import WalkCounts
 from s2gr.workspace import Workspace, read_json, write_json, write_table
 

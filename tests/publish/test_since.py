@@ -9,7 +9,7 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s2gr.evaluation.since import known_cases, last_events
+from s2gr.publish.since import known_cases, last_events
 
 # A user's events: item, and whether it came since.
 LOGS = st.lists(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=1, max_size=8), min_size=1, max_size=5)

@@ -12,9 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from s2gr.sids.semantic_ids import IntArray, SemanticIds, read_sids
-
-__all__ = ["SemanticIds", "Trie", "build_trie", "read_sids"]
+from s2gr.sids.semantic_ids import IntArray
 
 
 @dataclass(frozen=True)
