@@ -96,6 +96,9 @@ def check(workspace_root: Path, params: Params | None = None, current: Path | No
     with database(params.runtime, workspace.state) as connection:
         windows.create(connection, workspace, bundle, current, params)
         facts = windows.describe(connection)
+        if current is not None and (cut := windows.cut(connection)):
+            counted = "the file and the log" if workspace.events.exists() else "the file alone, as there is no log here"
+            facts["cut"] = f"{cut:,} events on unknown items with fewer than {params.events.k_core} in {counted}"
         shared: Metadata = {"published": version, **facts}
         if not facts["reference_events"] or not facts["current_events"]:
             return [result(entry, _nothing_since(facts), shared) for entry in CHECKS]

@@ -51,6 +51,8 @@ def print_drift(results: list[CheckResult], console: Console) -> None:
         for side in ("reference", "current")
     )
     console.print("; ".join(windows), soft_wrap=True)
+    if "cut" in told:
+        console.print(f"left out: {told['cut']}", soft_wrap=True)
     if told["ahead"] != "none":
         console.print(f"left out: times ahead of this machine's clock, the last {told['ahead']}", soft_wrap=True)
     console.print(table)

@@ -109,6 +109,12 @@ def describe(connection: duckdb.DuckDBPyConnection) -> Facts:
     return facts
 
 
+def cut(connection: duckdb.DuckDBPyConnection) -> int:
+    """Events of a file, in the place of the workspace's log, that are on items too rare to be in the log."""
+    ((events,),) = connection.execute("SELECT count(*) FROM readable SEMI JOIN rare USING (item_id)").fetchall()
+    return int(events)
+
+
 def tallies(connection: duckdb.DuckDBPyConnection) -> list[Tally]:
     """Of each feature of bins.sql, by name."""
     rows = connection.execute(
@@ -203,7 +209,7 @@ def _view_file(connection: duckdb.DuckDBPyConnection, file: Path, params: Params
         try:
             for batch in open_source(source, connection, Path(alone)).of("interactions"):
                 load(batch, 0, connection)
-            connection.execute(sql(__file__, "file.sql"))
+            connection.execute(sql(__file__, "file.sql").format(k=params.events.k_core))
         except UserError as error:
             raise UserError(str(error).replace(alone, str(file.parent))) from None
 

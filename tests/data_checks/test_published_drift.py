@@ -47,6 +47,14 @@ def published(finished: Workspace, made_with: MadeWith) -> Workspace:
     return finished
 
 
+def write_csv(events: pa.Table, path: Path) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(events.column_names)
+        rows = zip(*(column.to_pylist() for column in events.columns), strict=True)
+        writer.writerows((user, item, time.isoformat()) for user, item, time in rows)
+
+
 def by_name(results: list[Any]) -> dict[str, Any]:
     return {result.name: result for result in results}
 
@@ -160,14 +168,32 @@ def test_a_file_of_events_is_measured_as_if_it_had_landed(
 ) -> None:
     more = later(walk())
     path = tmp_path / "newest[1].csv"
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["user_id", "item_id", "timestamp"])
-        rows = zip(*(more[name].to_pylist() for name in ("user_id", "item_id", "timestamp")), strict=True)
-        writer.writerows((user, item, time.isoformat()) for user, item, time in rows)
+    write_csv(more, path)
     from_file = drift.check(published.root, made_with(), path)
     land(published, more)
     assert from_file == drift.check(published.root, made_with())
+
+
+@pytest.mark.parametrize("log", [True, False])
+def test_the_tail_of_a_raw_file_is_left_out_as_the_log_leaves_it_out(
+    published: Workspace, made_with: MadeWith, tmp_path: Path, capsys: pytest.CaptureFixture[str], log: bool
+) -> None:
+    known = walk()
+    # A tenth of the events: four each on items that nobody knows.
+    write_csv(later(lambda user, step: known(user, step) if step else f"tail{user // 4}"), tmp_path / "raw.csv")
+    params = made_with(events={"k_core": 5}, drift={"days": None})
+    # With one more in the log, an item would be in its k-core.
+    land(published, later(lambda user, step: "tail9", events=1).slice(39))
+    if not log:
+        published.events.unlink()
+    found = drift.check(published.root, params, tmp_path / "raw.csv")
+    without = by_name(found)["events_without_sid"]
+    assert without.passed
+    assert without.metadata["observed"] == pytest.approx(4 / 364 if log else 0)
+    print_drift(found, Console(width=200))
+    where = "36 events on unknown items with fewer than 5 in the file and the log"
+    alone = "40 events on unknown items with fewer than 5 in the file alone, as there is no log here"
+    assert f"left out: {where if log else alone}" in capsys.readouterr().out
 
 
 def test_only_the_newest_days_are_looked_at(published: Workspace, made_with: MadeWith) -> None:
