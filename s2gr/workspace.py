@@ -116,7 +116,8 @@ class Workspace:
     def publishing(self, stage: str) -> Iterator[Workspace]:
         """A workspace to write into; its files move to this one when the block ends without an error.
 
-        A run that dies leaves the outputs as they were; its staging folder is swept by the next run.
+        A run that dies leaves the outputs as they were; its staging folder is swept by the next run, and a folder that
+        was about to be replaced comes back.
 
         Raises: UserError: another process is at this stage in this folder.
         """
@@ -126,13 +127,33 @@ class Workspace:
         # Under DDP every process runs the stage; the first one's files are the result.
         first = os.environ.get("LOCAL_RANK", "0") == "0"
         with self._alone(stage) if first else nullcontext():
+            if first:
+                self._settle(stage)
             staging = Path(tempfile.mkdtemp(prefix=f"{stage}-{os.getpid()}-", dir=staging_parent))
             try:
                 yield Workspace(staging)
                 for source in _outputs(staging, stage) if first else ():
-                    _replace(source, self.root / source.relative_to(staging))
+                    _replace(source, self.root / source.relative_to(staging), self._aside(stage))
             finally:
                 shutil.rmtree(staging, ignore_errors=True)
+                if first:
+                    self._settle(stage)
+
+    def _aside(self, stage: str) -> Path:
+        """Where the old folders of ``models`` wait until the new ones are in their places."""
+        return self.state / "aside" / stage
+
+    def _settle(self, stage: str) -> None:
+        """What stepped aside goes, or comes back if nothing took its place."""
+        for aside in self._aside(stage).glob("*"):
+            target = self.root / "models" / aside.name
+            if target.exists():
+                # Renamed first: what comes back must be whole.
+                gone = self.state / "staging" / f"{stage}-{os.getpid()}-{aside.name}.old"
+                os.replace(aside, gone)
+                shutil.rmtree(gone, ignore_errors=True)
+            else:
+                os.replace(aside, target)
 
     @contextmanager
     def _alone(self, stage: str) -> Iterator[None]:
@@ -164,16 +185,13 @@ def _outputs(staging: Path, stage: str) -> list[Path]:
     return models + sorted(files, key=lambda path: path == report)
 
 
-def _replace(source: Path, target: Path) -> None:
+def _replace(source: Path, target: Path, aside: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.is_dir() and target.exists():
         # A folder can't be swapped in one call; the old one steps aside first, and is removed last.
-        aside = source.with_name(source.name + ".old")
-        os.replace(target, aside)
-        os.replace(source, target)
-        shutil.rmtree(aside, ignore_errors=True)
-    else:
-        os.replace(source, target)
+        aside.mkdir(parents=True, exist_ok=True)
+        os.replace(target, aside / target.name)
+    os.replace(source, target)
 
 
 def sweep(parent: Path, prefix: str) -> None:

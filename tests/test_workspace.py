@@ -45,6 +45,49 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
     assert [path.name for path in workspace.codebook.iterdir()] == ["fresh"]
 
 
+def test_a_stage_killed_between_two_renames_loses_neither_the_old_folder_nor_the_way_to_a_new_one(
+    tmp_path: Path,
+) -> None:
+    workspace = Workspace(tmp_path)
+    workspace.codebook.mkdir(parents=True)
+    (workspace.codebook / "old").write_text("")
+    script = f"""
+        import os, signal, sys
+        from pathlib import Path
+        from s2gr.workspace import Workspace
+        renamed = []
+
+        def die(event, arguments):
+            if event == "os.rename":
+                renamed.append(arguments)
+                if len(renamed) == 2:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        with Workspace(Path({str(tmp_path)!r})).publishing("codebook") as outputs:
+            outputs.codebook.mkdir(parents=True)
+            (outputs.codebook / "new").write_text("")
+            sys.addaudithook(die)
+    """
+    killed = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert not workspace.codebook.exists()
+
+    def next_run(ends: bool) -> None:
+        with workspace.publishing("codebook") as outputs:
+            assert [path.name for path in workspace.codebook.iterdir()] == ["old"]
+            outputs.codebook.mkdir(parents=True)
+            (outputs.codebook / "new").write_text("")
+            if not ends:
+                raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        next_run(ends=False)
+    assert [path.name for path in workspace.codebook.iterdir()] == ["old"]
+    next_run(ends=True)
+    assert [path.name for path in workspace.codebook.iterdir()] == ["new"]
+    assert not [path for path in workspace.state.rglob("*") if path.name in ("old", "new")]
+
+
 def test_a_failing_stage_leaves_the_old_outputs(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     write_json({"old": True}, workspace.report("sids"))
