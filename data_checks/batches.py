@@ -41,6 +41,14 @@ def _rules(max_rejected: float) -> tuple[Rule, ...]:
             high=max_rejected,
         ),
         between(
+            "batch_times_plausible",
+            "critical",
+            "More times before 1990 or after 2099 than `events.max_rejected` mean that all times are misread: in a "
+            "wrong unit, or dates as numbers.",
+            "implausible_share",
+            high=max_rejected,
+        ),
+        between(
             "batch_few_rejected",
             "warning",
             "A hundredth of bad rows is more than chance: something upstream writes them.",
@@ -63,7 +71,7 @@ def _rules(max_rejected: float) -> tuple[Rule, ...]:
 
 
 # The facts of a file, as columns of a batch's row; one that can't be known is None and is not held.
-FACTS = ("unreadable", "misfit", "rows", "rejected_share", "unended", "ancient")
+FACTS = ("unreadable", "misfit", "rows", "rejected_share", "implausible_share", "unended", "ancient")
 
 
 def judge(facts: Sequence[Mapping[str, Any]], max_rejected: float) -> list[list[Check]]:

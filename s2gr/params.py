@@ -75,7 +75,7 @@ class Source(Section):
     interaction_columns: EventColumns = EventColumns()
     item_columns: ItemColumns = ItemColumns()
     # Of whole-number timestamps; text is read as ISO 8601. `auto` goes by magnitude.
-    timestamp_unit: Literal["auto", "s", "ms", "us"] = "auto"
+    timestamp_unit: Literal["auto", "s", "ms", "us", "ns"] = "auto"
 
     def file(self, name: str, parameter: str) -> Path:
         """The file ``name`` below ``path``; ``parameter`` is what names it.

@@ -17,6 +17,8 @@ from s2gr.pipeline import run_all
 from s2gr.workspace import Workspace
 
 USERS, ITEMS, EVENTS = 40, 60, 12
+# Microseconds: 2 January 2020.
+BEGIN = 18_263 * 24 * 3_600_000_000
 WORDS = ["soap", "wig", "brush", "lipstick", "cream", "polish", "oil", "mask"]
 SETTINGS: dict[str, dict[str, Any]] = {
     "runtime": {"threads": 1, "memory_gb": 1.0, "device": "cpu"},
@@ -48,7 +50,7 @@ def land(folder: Path) -> None:
             {
                 "user_id": np.repeat([f"u{user:02}" for user in range(USERS)], EVENTS),
                 "item_id": [ids[item] for item in (steps % ITEMS).ravel()],
-                "timestamp": pa.array(np.arange(USERS * EVENTS) * 3_600_000_000, pa.timestamp("us", tz="UTC")),
+                "timestamp": pa.array(BEGIN + np.arange(USERS * EVENTS) * 3_600_000_000, pa.timestamp("us", tz="UTC")),
             }
         ),
         folder / "interactions.parquet",

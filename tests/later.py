@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from s2gr.evaluation.protocol import basis
 from s2gr.workspace import Workspace, read_json, write_json, write_table
+from tests.conftest import BEGIN
 
 HOUR = 3_600_000_000
 ITEMS, USERS = 60, 40
@@ -19,7 +20,7 @@ ITEMS, USERS = 60, 40
 def later(items: Callable[[int, int], str], events: int = 10) -> pa.Table:
     """``events`` of each user after the end of the log, an hour apart: user, step → item."""
     rows = [(user, step) for user in range(USERS) for step in range(events)]
-    times = [(480 + user * events + step) * HOUR for user, step in rows]
+    times = [BEGIN + (480 + user * events + step) * HOUR for user, step in rows]
     return pa.table(
         {
             "user_id": [f"u{user:02}" for user, _ in rows],

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 import duckdb
 
@@ -23,7 +24,6 @@ from s2gr.sources.landing import Role
 
 # Rows of a refused file that the quarantine shows: the file itself is the evidence.
 _SHOWN_OF_REFUSED = 1000
-_ANCIENT = "TIMESTAMP '1990-01-01'"
 
 
 def admit(landing: Landing, params: Params, connection: duckdb.DuckDBPyConnection) -> list[Entry]:
@@ -104,14 +104,14 @@ def _admit_events(loaded: Mapping[int, Batch], params: Params, connection: duckd
         entry.first_timestamp, entry.last_timestamp = first, last
         found.append(entry)
     _count_rejected(found, "staged_events", "place >> 40", connection)
-    ancient = dict(
-        connection.execute(
-            f"SELECT place >> 40 AS rank, count(*) FROM staged_events WHERE timestamp < {_ANCIENT} GROUP BY rank"
-        ).fetchall()
-    )
     batches = [loaded[number] for number in ranked]
-    facts = [_facts(entry, batch) for entry, batch in zip(found, batches, strict=True)]
-    facts = [{**row, "ancient": ancient.get(rank, 0)} for rank, row in enumerate(facts)]
+    facts = [
+        {**_facts(entry, batch), "ancient": 0, "implausible_share": 0.0}
+        for entry, batch in zip(found, batches, strict=True)
+    ]
+    for rank, ancient, implausible, row, date in connection.execute(sql(__file__, "implausible.sql")).fetchall():
+        facts[rank] |= {"ancient": ancient, "implausible_share": implausible / facts[rank]["rows"]}
+        facts[rank] |= {"implausible": implausible, "implausible_row": row, "implausible_date": date}
     _decide(found, batches, facts, "events", params, connection)
     connection.execute(sql(__file__, "repeated.sql"))
     repeated = dict(connection.execute("SELECT place >> 40 AS rank, count(*) FROM repeated GROUP BY rank").fetchall())
@@ -137,7 +137,7 @@ def _count_rejected(entries: Sequence[Entry], table: str, rank: str, connection:
         entries[number].rejected[reason] = count
 
 
-def _facts(entry: Entry, batch: Batch) -> dict[str, int | float]:
+def _facts(entry: Entry, batch: Batch) -> dict[str, Any]:
     rejected, rows = sum(entry.rejected.values()), entry.rows or 0
     shares = {"rows": rows, "rejected_share": rejected / max(rows, 1)}
     return {"unreadable": 0, "misfit": 0, "unended": int(batch.unended), **shares}
@@ -146,7 +146,7 @@ def _facts(entry: Entry, batch: Batch) -> dict[str, int | float]:
 def _decide(
     entries: Sequence[Entry],
     batches: Sequence[Batch],
-    facts: Sequence[Mapping[str, int | float]],
+    facts: Sequence[Mapping[str, Any]],
     table: str,
     params: Params,
     connection: duckdb.DuckDBPyConnection,
@@ -159,11 +159,11 @@ def _decide(
         entry.failed_checks = [check.name for check in failed]
         if any(check.severity == "critical" for check in failed):
             entry.status = "refused"
-    for rank, (entry, batch) in enumerate(zip(entries, batches, strict=True)):
+    for rank, (entry, batch, found) in enumerate(zip(entries, batches, facts, strict=True)):
         if entry.rejected:
             _quarantine(entry, batch, f"{'place >> 40' if table == 'events' else 'rank'} = {rank}", table, connection)
         if entry.status == "refused":
-            entry.reason = _reason(entry, params.events.max_rejected, connection)
+            entry.reason = _reason(entry, batch, found, params.events.max_rejected, connection)
     admitted = [rank for rank, entry in enumerate(entries) if entry.status == "admitted"]
     connection.execute(
         f"CREATE TABLE admitted_{table} AS SELECT unnest($ranks::INTEGER[]) AS rank", {"ranks": admitted}
@@ -183,17 +183,31 @@ def _quarantine(entry: Entry, batch: Batch, condition: str, table: str, connecti
             JOIN ({batch.records}) AS landed USING (row)""")
 
 
-def _reason(entry: Entry, limit: float, connection: duckdb.DuckDBPyConnection) -> str:
+def _reason(
+    entry: Entry, batch: Batch, facts: Mapping[str, Any], limit: float, connection: duckdb.DuckDBPyConnection
+) -> str:
     """Why a readable file is refused."""
     if not entry.rows:
         return f"{entry.file} has no rows; expected at least one"
+    if "batch_rows_sound" not in entry.failed_checks:
+        row = facts["implausible_row"]
+        with readable(batch.path):
+            ((record,),) = connection.execute(
+                f"SELECT record FROM ({batch.records}) AS landed WHERE row = ?", [row]
+            ).fetchall()
+        return (
+            f"{entry.file}: {facts['implausible']} of {entry.rows} times lie before 1990 or after 2099, more than "
+            f"events.max_rejected = {limit:g} of them; the first is row {row}, read as {facts['implausible_date']}: "
+            f"{record[:300]}; check source.timestamp_unit, and write dates in column {batch.column!r} like 2024-01-15"
+        )
     counts = ", ".join(f"{count} {reason}" for reason, count in entry.rejected.items())
     ((row, reason, record),) = connection.execute(
         "SELECT row, reason, record FROM quarantine WHERE file = ? ORDER BY row, reason LIMIT 1", [entry.file]
     ).fetchall()
+    times = f"; check column {batch.column!r} and source.timestamp_unit" if "unparsable_timestamp" in counts else ""
     return (
         f"{entry.file}: {sum(entry.rejected.values())} of {entry.rows} rows rejected ({counts}), more than "
-        f"events.max_rejected = {limit:g} of them; the first is row {row} ({reason}): {record[:300]}"
+        f"events.max_rejected = {limit:g} of them; the first is row {row} ({reason}): {record[:300]}{times}"
     )
 
 

@@ -156,8 +156,7 @@ def _batch(source: Source, file: DataFile, name: str, content: str, role: Role) 
         values = f"{item} AS item_id, {title} AS title, concat_ws('. ', {texts}) AS text"
     kind = file.columns[moment] if moment else "TIMESTAMP"
     value = file.value(moment) if moment else "CAST(NULL AS TIMESTAMP)"
-    where = f"{file.path}: column {moment!r}"
-    check_time_type(kind, where)
+    check_time_type(kind, f"{file.path}: column {moment!r}")
     return Batch(
         name=name,
         path=file.path,
@@ -167,7 +166,7 @@ def _batch(source: Source, file: DataFile, name: str, content: str, role: Role) 
         records=f"SELECT s2gr_row AS row, {file.record()} AS record FROM ({file.scan})",
         moment=kind,
         unit=source.timestamp_unit,
-        where=where,
+        column=moment or columns.timestamp,
         unended=not _ends_in_a_line(file.path),
     )
 

@@ -38,8 +38,8 @@ class Batch:
     # DuckDB's type of `moment`, and the unit of its numbers.
     moment: str
     unit: str
-    # File and column of `moment`, for an error.
-    where: str = ""
+    # That of `moment`, for an error.
+    column: str = "timestamp"
     # Text whose last line has no end.
     unended: bool = False
 
@@ -107,7 +107,8 @@ def load(batch: Batch, number: int, connection: duckdb.DuckDBPyConnection) -> No
         with readable(batch.path):
             # Read once: a text file takes longer to parse than all that is asked of it below.
             connection.execute(f"CREATE OR REPLACE TEMP TABLE loaded AS {batch.rows}")
-            instant = timestamp_sql(connection, "loaded", "moment", batch.moment, batch.unit, batch.where)
+            where = f"{batch.path}: column {batch.column!r}"
+            instant = timestamp_sql(connection, "loaded", "moment", batch.moment, batch.unit, where)
             connection.execute(
                 f"INSERT INTO {batch.role} SELECT {number}, * EXCLUDE (moment), {instant} AS moment FROM loaded"
             )

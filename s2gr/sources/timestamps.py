@@ -1,4 +1,4 @@
-"""Reading time: whole numbers since 1970 in seconds, milli- or microseconds, ISO-8601 text, or native types."""
+"""Reading time: whole numbers since 1970 in seconds, milli-, micro- or nanoseconds, ISO-8601 text, or native types."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ import duckdb
 
 from s2gr.errors import UserError
 
-_MICROSECONDS = {"s": 1_000_000, "ms": 1_000, "us": 1}
+# What makes microseconds of a number.
+_MICROSECONDS = {"s": "* 1e6", "ms": "* 1e3", "us": "* 1", "ns": "/ 1e3"}
 # Years 1 to 9999: what Python and Arrow can both show.
 _EARLIEST, _LATEST = -62_135_596_800_000_000, 253_402_300_799_999_999
 _NUMBER_TYPE = r"U?(TINY|SMALL|BIG|HUGE)?INT|U?INTEGER|FLOAT|DOUBLE|DECIMAL.*"
 _NUMBER_TEXT = r"^\s*[+-]?\d+(\.\d*)?\s*$"
+# Four digits of a year in front: DuckDB takes `15/01/24` for the year 15.
+_DATE_TEXT = r"^\s*\d{4}[-/]\d\d?[-/]\d"
 
 
 def timestamp_sql(
@@ -20,8 +23,8 @@ def timestamp_sql(
 ) -> str:
     """SQL that turns ``expression`` of ``relation`` (of DuckDB type ``kind``) into a UTC TIMESTAMP, or NULL.
 
-    Unit ``auto`` takes the median's magnitude: below 1e11 seconds, below 1e14 milliseconds, else microseconds. Text of
-    digits only is a number; other text is ISO 8601, and UTC where it names no zone.
+    Unit ``auto`` takes the median's magnitude: below 1e11 seconds, below 1e14 milliseconds, below 1e17 microseconds,
+    else nanoseconds. Text of digits only is a number; other text is ISO 8601, and UTC where it names no zone.
 
     Raises: UserError: if the column's type can't be a time; ``where`` names file and column.
     """
@@ -35,7 +38,9 @@ def timestamp_sql(
     if kind == "VARCHAR":
         is_number = f"regexp_matches({expression}, '{_NUMBER_TEXT}')"
         number = f"CASE WHEN {is_number} THEN TRY_CAST({expression} AS DOUBLE) END"
-        return f"CASE WHEN {is_number} THEN {_from_number(connection, relation, number, unit)} ELSE {moment} END"
+        from_number = _from_number(connection, relation, number, unit)
+        is_date = f"regexp_matches({expression}, '{_DATE_TEXT}')"
+        return f"CASE WHEN {is_number} THEN {from_number} WHEN {is_date} THEN {moment} END"
     return _from_number(connection, relation, f"CAST({expression} AS DOUBLE)", unit)
 
 
@@ -50,8 +55,8 @@ def _from_number(connection: duckdb.DuckDBPyConnection, relation: str, number: s
         # The median, not the largest: one broken row must not change how the others are read.
         ((median,),) = connection.execute(f"SELECT median(abs({number})) FROM {relation}").fetchall()
         middle = median or 0.0
-        unit = "s" if middle < 1e11 else "ms" if middle < 1e14 else "us"
-    microseconds = f"round({number} * {_MICROSECONDS[unit]})"
+        unit = "s" if middle < 1e11 else "ms" if middle < 1e14 else "us" if middle < 1e17 else "ns"
+    microseconds = f"round({number} {_MICROSECONDS[unit]})"
     return (
         f"CASE WHEN {microseconds} BETWEEN {_EARLIEST} AND {_LATEST} "
         f"THEN make_timestamp(CAST({microseconds} AS BIGINT)) END"

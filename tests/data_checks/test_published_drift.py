@@ -74,7 +74,7 @@ def test_more_of_the_same_is_no_alarm(published: Workspace, made_with: MadeWith)
     assert (metadata["reference_events"], metadata["current_events"]) == (480, 400)
     assert metadata["thinking_entropy_move_users"] == 40
     assert found["new_items_drift"].metadata["observed"] == "not measured: 0 new items, 8 are needed"
-    assert (published.root / f"reports/drift/{metadata['published']}-19700206T150000/drift.json").exists()
+    assert (published.root / f"reports/drift/{metadata['published']}-20200207T150000/drift.json").exists()
 
 
 def test_a_move_of_tastes_is_an_alarm_and_says_whereto(published: Workspace, made_with: MadeWith) -> None:
@@ -201,7 +201,7 @@ def test_only_the_newest_days_are_looked_at(published: Workspace, made_with: Mad
     land(published, later(walk()))
     metadata = drift.check(published.root, made_with(drift={"days": 5.0, "events": 1}))[0].metadata
     assert metadata["current_events"] == 120
-    assert metadata["current_from"] == "1970-02-01T16:00:00+00:00"
+    assert metadata["current_from"] == "2020-02-02T16:00:00+00:00"
     everything = drift.check(published.root, made_with(drift={"days": None}))[0].metadata
     assert everything["current_events"] == 400
     # More days than were asked for, where those hold too few events to tell a change from chance.

@@ -268,17 +268,17 @@ def test_damage_that_no_format_shows_is_noticed_by_the_digest_beside_the_file(
     damage: str, folder: Folder, warnings: list[str]
 ) -> None:
     folder.write("good.csv", [("v", "i", T)])
-    path = folder.write("log.csv", [("u", "i", T), ("u", "i", T + 1)])
+    path = folder.write("log.csv", [("u", "i", T + number) for number in range(20)])
     content = path.read_bytes()
     (folder.landing / "log.csv.sha256").write_text(f"{hashlib.sha256(content).hexdigest()}  log.csv\n")
-    assert folder.run()["events"] == 3
+    assert folder.run()["events"] == 21
     path.write_bytes(content[:-4] if damage.startswith("cut") else content.replace(b"u,i", b"q,i"))
     metrics = folder.run()
     assert metrics["events"] == 1
     assert "log.csv: log.csv.sha256 tells SHA-256" in metrics["refused"][0]["reason"]
     # Without it, only a last line that does not end can be told.
     (folder.landing / "log.csv.sha256").unlink()
-    assert folder.run()["events"] == 3
+    assert folder.run()["events"] == 21
     assert ("batch_last_line_ended" in folder.batches()["log.csv"]["failed_checks"]) == damage.startswith("cut")
 
 
@@ -295,6 +295,28 @@ def test_the_bad_rows_of_a_refused_file_are_shown(folder: Folder) -> None:
     # Of the admitted files nothing is rejected.
     assert metrics["rejected"] == {"total": 0}
     assert metrics["landed"] == 1
+
+
+@pytest.mark.parametrize(("date", "read_as"), [("20240115", "1970-08-23"), ("20240115123000", "2611-05-21")])
+def test_a_file_whose_times_are_misread_is_refused(date: str, read_as: str, folder: Folder) -> None:
+    folder.write("good.csv", [("u", "i", T)])
+    folder.write("dates.csv", [("v", "i", date), *(("u", f"i{number}", date) for number in range(20))])
+    (refused,) = folder.run()["refused"]
+    assert refused["reason"] == (
+        f"dates.csv: 21 of 21 times lie before 1990 or after 2099, more than events.max_rejected = 0.1 of them; the "
+        f'first is row 1, read as {read_as}: {{"user_id":"v","item_id":"i","timestamp":"{date}"}}; '
+        "check source.timestamp_unit, and write dates in column 'timestamp' like 2024-01-15"
+    )
+    assert len(folder.log()) == 1
+    assert len(read_table(folder.workspace.quarantine)) == 0
+    assert "batch_times_plausible" in folder.batches()["dates.csv"]["failed_checks"]
+
+
+def test_a_refusal_for_times_names_their_column_and_the_unit(folder: Folder) -> None:
+    folder.write("good.csv", [("u", "i", T)])
+    folder.write("times.csv", [("u", "i", "soon")])
+    (refused,) = folder.run()["refused"]
+    assert refused["reason"].endswith("; check column 'timestamp' and source.timestamp_unit")
 
 
 def test_a_file_admitted_with_a_warning_says_so(folder: Folder, warnings: list[str]) -> None:

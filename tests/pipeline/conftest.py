@@ -148,7 +148,7 @@ def _made_up() -> tuple[pa.Table, pa.Table]:
         {
             "user_id": [f"u{user}" for user in users],
             "item_id": [f"i{int(item)}" for item in generator.zipf(1.3, len(users)) % 300],
-            "timestamp": pa.array(np.arange(len(users)) * 1_000_000, pa.timestamp("us", tz="UTC")),
+            "timestamp": pa.array((1_400_000_000 + np.arange(len(users))) * 1_000_000, pa.timestamp("us", tz="UTC")),
         }
     )
     titles = [f"{generator.choice(['red', 'green', 'blue'])} thing {item}" for item in range(300)]

@@ -21,6 +21,7 @@ from s2gr.params import Source, load_params
 from s2gr.publish.publishing import publish
 from s2gr.stage import STAGES, execute
 from s2gr.workspace import Workspace
+from tests.conftest import BEGIN
 
 USERS, ITEMS, NICHE, DAYS = 50, 50, 10, 28
 HOUR = 3_600_000_000
@@ -58,7 +59,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
     events = {
         "user_id": np.repeat([f"u{user:02}" for user in range(USERS)], DAYS),
         "item_id": [f"i{item:02}" for item in items.ravel()],
-        "timestamp": pa.array(times.ravel(), pa.timestamp("us", tz="UTC")),
+        "timestamp": pa.array(BEGIN + times.ravel(), pa.timestamp("us", tz="UTC")),
     }
     ids = [f"i{item:02}" for item in range(ITEMS + NICHE)]
     words = ["soap", "wig", "brush", "cream", "oil"]

@@ -22,10 +22,10 @@ def read(values: pa.Array, unit: str = "auto") -> list[datetime | None]:
     return [value for (value,) in connection.execute(f"SELECT {sql} FROM landed").fetchall()]
 
 
-@pytest.mark.parametrize("factor", [1, 1_000, 1_000_000])
+@pytest.mark.parametrize("factor", [1, 1_000, 1_000_000, 1_000_000_000])
 @pytest.mark.parametrize("kind", [pa.int64(), pa.float64(), pa.string()])
 def test_whole_numbers_are_read_by_magnitude(factor: int, kind: pa.DataType) -> None:
-    assert read(pa.array([SECONDS * factor]).cast(kind)) == [MOMENT]
+    assert read(pa.array([SECONDS * factor]).cast(kind, safe=False)) == [MOMENT]
 
 
 def test_one_broken_value_does_not_change_the_unit_of_the_others() -> None:
@@ -60,7 +60,18 @@ def test_a_date_is_its_midnight() -> None:
     assert read(pa.array([date(2014, 7, 23)])) == [datetime(2014, 7, 23)]
 
 
-@pytest.mark.parametrize("text", ["", "yesterday", "infinity", "9" * 30, "2014-13-01", "-"])
+@pytest.mark.parametrize("text", ["2014/07/23", "2014-7-23"])
+def test_a_date_with_the_year_first_is_read(text: str) -> None:
+    assert read(pa.array([text])) == [datetime(2014, 7, 23)]
+
+
+def test_nanoseconds_are_rounded_to_microseconds() -> None:
+    assert read(pa.array([SECONDS * 10**9 + 123_456_789]), unit="ns") == [MOMENT.replace(microsecond=123_457)]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "yesterday", "infinity", "9" * 30, "2014-13-01", "-", "15/01/24", "1/2/2024", "24-01-15", "epoch"]
+)
 def test_what_is_no_time_is_null(text: str) -> None:
     assert read(pa.array([text])) == [None]
 
