@@ -8,6 +8,7 @@ below ``outputs`` (a staging folder that is moved into place when it is whole), 
 from __future__ import annotations
 
 import argparse
+import fcntl
 import importlib
 import os
 import resource
@@ -91,16 +92,28 @@ def main(stage: str) -> None:
         sys.exit(130)
 
 
+def read_timings(workspace: Workspace) -> dict[str, Any]:
+    """What the last run of each stage took. No artefact: where it is lost or damaged, nothing is known."""
+    try:
+        told = read_json(workspace.state / "timings.json")
+    except (OSError, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
 def _record_timing(workspace: Workspace, stage: str, effort: Effort) -> None:
-    path = workspace.state / "timings.json"
-    timings = read_json(path) if path.exists() else {}
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     # macOS counts bytes, Linux KiB.
     peak_mb = peak / 1024 / (1024 if sys.platform == "darwin" else 1)
-    timings[stage] = {
+    took = {
         "seconds": round(effort.seconds, 2),
         "cpu_seconds": round(effort.cpu_seconds, 2),
         "peak_mb": round(peak_mb),
     }
-    write_json(timings, path)
+    path = workspace.state / "locks/timings"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Two stages may end at once.
+    with path.open("a", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        write_json({**read_timings(workspace), stage: took}, workspace.state / "timings.json")
     log.info("%s: done in %.1f s", stage, effort.seconds)

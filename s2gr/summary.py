@@ -14,7 +14,7 @@ from s2gr.code_tables import code_tables
 from s2gr.errors import UserError
 from s2gr.evaluation.labels import SYSTEMS
 from s2gr.publish.versions import current_version
-from s2gr.stage import STAGES
+from s2gr.stage import STAGES, read_timings
 from s2gr.workspace import Workspace, read_json, read_table
 
 BASELINES = ("walk", "walk_undirected", "item_knn", "popularity")
@@ -31,21 +31,13 @@ def print_summary(workspace: Workspace, console: Console) -> None:
         raise UserError(
             f"{workspace.report('evaluation')} is missing: run `make pipeline`, `dvc repro` or `s2gr run` first"
         )
-    sids, timings = _report(workspace, "sids"), _timings(workspace)
+    sids, timings = _report(workspace, "sids"), read_timings(workspace)
     parts: list[RenderableType] = [_rankings(evaluation), *_verdicts(evaluation)]
     if sids:
         parts += ["", _semantic_ids(sids), *_collisions(sids), *code_tables(workspace)]
     if timings:
         parts += ["", _times(timings)]
     console.print(Group(*parts, "", *_next_steps(workspace)))
-
-
-def _timings(workspace: Workspace) -> Any:
-    """No artefact: where they are lost or damaged, the table is left out."""
-    try:
-        return read_json(workspace.state / "timings.json")
-    except (OSError, ValueError):
-        return {}
 
 
 def _report(workspace: Workspace, stage: str) -> Any:

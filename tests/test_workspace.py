@@ -8,6 +8,7 @@ import sys
 import textwrap
 import time
 import types
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import duckdb
@@ -180,3 +181,19 @@ def test_peak_memory_is_in_megabytes_on_every_system(
     monkeypatch.setattr("resource.getrusage", lambda _: types.SimpleNamespace(ru_maxrss=2 * 1024**2))
     stage._record_timing(Workspace(tmp_path), "sids", Effort(1.0, 1.0))
     assert read_json(tmp_path / ".s2gr/timings.json")["sids"]["peak_mb"] == peak_mb
+
+
+@pytest.mark.parametrize("damaged", ["", "{", "[]", "null"])
+def test_damaged_timings_are_made_anew(damaged: str, tmp_path: Path) -> None:
+    path = tmp_path / ".s2gr/timings.json"
+    path.parent.mkdir()
+    path.write_text(damaged)
+    stage._record_timing(Workspace(tmp_path), "sids", Effort(1.0, 1.0))
+    assert list(read_json(path)) == ["sids"]
+
+
+def test_stages_that_end_at_once_are_all_on_record(tmp_path: Path) -> None:
+    names = [f"stage{number}" for number in range(64)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda name: stage._record_timing(Workspace(tmp_path), name, Effort(1.0, 1.0)), names))
+    assert sorted(stage.read_timings(Workspace(tmp_path))) == sorted(names)
