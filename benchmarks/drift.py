@@ -198,7 +198,7 @@ def publish(past: Stream, users: Population, model: Published, params: Params, r
             (bundle.root / path.name).symlink_to(path)
     _write_log(past, users, workspace.events)
     write_log(workspace, params, bundle)
-    answers = ask(model.recommender, held_out(workspace), params)
+    answers = ask(model.recommender, held_out(workspace, params.drift.days), params)
     Reference(model.left_out, answers).write(bundle)
     (bundle.root.parent / "current").symlink_to(bundle.root.name)
 

@@ -1,8 +1,8 @@
 """What the published model itself says of the newest events: is it less sure of itself, and does it recommend worse?
 
 It is asked about the last event of each user who was there since (s2gr/publish/since.py); the reference are its own
-held-out targets, which it never learned from. Users are independent of each other, so means of two groups of users are
-compared by their standard errors.
+newest held-out targets, which it never learned from. Users are independent of each other, so means of two groups of
+users are compared by their standard errors.
 """
 
 from __future__ import annotations
