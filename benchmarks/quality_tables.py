@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.quality_records import Record
+from benchmarks.relative_gain import relative_gain
 from s2gr.evaluation.interventions import INTERVENTIONS
 from s2gr.evaluation.ranking import FILTERS
-from s2gr.evaluation.significance import Comparison, compare, relative_gain
+from s2gr.evaluation.significance import Comparison, compare
 from s2gr.metrics import Ranks, gains, hits
 
 METRICS = ("R@5", "N@5", "R@10", "N@10")

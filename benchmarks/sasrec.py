@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks import tuned
+from benchmarks.scorers import Scorer, rank_scorer
 from benchmarks.tuned import rank_chosen, tuned_mixture, tuned_walks
 from s2gr.cases import Cases, build_cases
 from s2gr.evaluation.budget import flops_per_user
-from s2gr.evaluation.ranking import Scorer, rank_scorer
 from s2gr.evaluation.tables import write_ranks
 from s2gr.metrics import gains
 from s2gr.params import Params

@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from benchmarks.scorers import Scorer, rank_scorer
 from s2gr.cases import Cases
-from s2gr.evaluation.ranking import FILTERS, Ranked, Scorer, rank_scorer
+from s2gr.evaluation.ranking import FILTERS, Ranked
 from s2gr.reasoner.fusion import REPEATS, ndcg_sum
 from s2gr.walk import GraphWalk, WalkCounts, WalkWeights
 

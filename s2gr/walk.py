@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -26,8 +26,6 @@ UNDIRECTED_WINDOW = 3
 _TIE_BREAK = 1e-6
 # Histories whose walks are summed at a time: their steps should fit the processor's cache.
 _BLOCK = 16
-
-Kind = Literal["directed", "undirected"]
 
 
 @dataclass(frozen=True)
@@ -118,16 +116,6 @@ class GraphWalk:
         stays = sparse.eye_array(counts.shape[0], dtype=np.float32, format="csr")
         self._onward = sparse.csr_array(stays + np.float32(self.weights.second_step) * self._steps)
         self._tie_break = _TIE_BREAK * popularity / max(popularity.max(initial=0.0), 1.0)
-
-    @staticmethod
-    def of(sequences: Sequences, kind: Kind = "directed", weights: WalkWeights | None = None) -> GraphWalk:
-        """From the training events of ``sequences``.
-
-        Args:
-            kind: ``directed`` counts the next item only, ``undirected`` all items within ±3 positions.
-        """
-        counts = WalkCounts.of(sequences)
-        return GraphWalk(getattr(counts, kind), counts.popularity, weights)
 
     def scores(self, histories: npt.NDArray[np.integer], lengths: npt.NDArray[np.integer]) -> npt.NDArray[np.float32]:
         """Score all items for each history.

@@ -59,7 +59,8 @@ def rank_intervened(
     with intervened(recommender.model, intervention, seed):
         for rows in parts:
             batch = cases.take(rows)
-            found = recommender.rankings_under([None, batch.seen()], batch.histories, batch.lengths, k, beam)
+            filters = [None, recommender.excluded(batch.seen())]
+            found = recommender.rankings_under(filters, batch.histories, batch.lengths, k, beam)
             # v_g is read from the encoder, before any thought.
             for name in sorted(set(found[0]) - {"interest"}):
                 pair = [rankings[name].items for rankings in found]

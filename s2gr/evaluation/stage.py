@@ -16,7 +16,7 @@ from s2gr.evaluation.caveats import caveats
 from s2gr.evaluation.examples import examples
 from s2gr.evaluation.interventions import INTERVENTIONS, can_intervene, rank_intervened
 from s2gr.evaluation.protocol import basis, describe_protocol
-from s2gr.evaluation.ranking import FILTERS, Lists, Ranked, ranked, seen_mask, top_lists
+from s2gr.evaluation.ranking import FILTERS, Lists, Ranked, ranked, top_lists
 from s2gr.evaluation.report import PAGE, render
 from s2gr.evaluation.slices import slices
 from s2gr.evaluation.thoughts import Insight, observe
@@ -97,17 +97,17 @@ def rank_all(
 
     def of_batch(batch: Cases) -> tuple[dict[str, Lists], Insight]:
         found: dict[str, Lists] = {}
-        filters = [None, batch.seen()]
+        seen = recommender.excluded(batch.seen())
         memory = recommender.encode(batch.histories, batch.lengths)
         walks = recommender.walk_scores(batch.histories, batch.lengths)
         for beam in settings.beams:
-            pair = recommender.rankings_under(filters, batch.histories, batch.lengths, k, beam, memory, walks)
+            pair = recommender.rankings_under([None, seen], batch.histories, batch.lengths, k, beam, memory, walks)
             for ranking in pair[0]:
                 name = s2gr_name(settings.beams, beam, recommender.model.params.ranking, ranking)
                 if name:
                     lists = [rankings[ranking].items for rankings in pair]
                     found[name] = dict(zip(FILTERS, lists, strict=True))
-        seen = seen_mask(batch, sequences.n_items)
+        seen = seen.cpu()
         neighbour_scores = neighbours.scores(batch.histories, batch.lengths)
         scores = {"walk": walks.directed, "walk_undirected": walks.undirected, "item_knn": neighbour_scores}
         found["popularity"] = popular.lists(seen, k)

@@ -86,7 +86,7 @@ def ranks(recommender: Recommender, cases: Cases, k: int, beam: int, batch_size:
     own = recommender.model.params.ranking
     found: dict[str, list[Ranks]] = {suffix: [] for suffix in FILTERS}
     for batch in cases.batches(batch_size):
-        filters = [None, batch.seen()]
+        filters = [None, recommender.excluded(batch.seen())]
         rankings = recommender.rankings_under(filters, batch.histories, batch.lengths, k, beam)
         for suffix, ranking in zip(FILTERS, rankings, strict=True):
             place = ranks_in_list(ranking[own].items, batch.targets)

@@ -21,7 +21,7 @@ from s2gr.params import Params, Reasoner, Runtime
 from s2gr.reasoner.decoding import Beam, Constraint, beam_searches, no_beam
 from s2gr.reasoner.fusion import Evidence, Fusion, as_distribution, beam_probabilities
 from s2gr.reasoner.model import S2GR, Catalogue, Memory
-from s2gr.reasoner.top import top_items
+from s2gr.reasoner.top import item_mask, top_items
 from s2gr.reasoner.trie import build_trie
 from s2gr.runtime import prepare_torch
 from s2gr.sids.semantic_ids import SemanticIds, read_sids
@@ -132,12 +132,12 @@ class Recommender:
             beam: width of the beam.
             exclude: for each user the items that are not to be found, which may be none.
         """
-        return self.rankings_under([exclude], histories, lengths, k, beam)[0]
+        return self.rankings_under([self._mask(exclude)], histories, lengths, k, beam)[0]
 
     @torch.no_grad()
     def rankings_under(
         self,
-        filters: Sequence[list[IntArray] | None],
+        filters: Sequence[Tensor | None],
         histories: IntArray,
         lengths: IntArray,
         k: int,
@@ -146,18 +146,18 @@ class Recommender:
         walks: Walks | None = None,
         only: str | None = None,
     ) -> list[dict[str, Ranking]]:
-        """:meth:`rankings` for each ``exclude`` of ``filters``, from one pass of the network.
+        """:meth:`rankings` under each of ``filters``, from one pass of the network.
 
         Args:
+            filters: :meth:`excluded` of each filter, None where nothing is left out.
             memory, walks: :meth:`encode` and :meth:`walk_scores` of these histories, where they are at hand.
             only: the one ranking that is wanted: what it does not need is left out.
         """
         memory = memory or self.encode(histories, lengths)
-        masks = [None if exclude is None else self.excluded(exclude) for exclude in filters]
         if only == "fused" and not self.fusion.reads_beam:
             beams = [no_beam(len(lengths), self.device)] * len(filters)
         else:
-            beams = beam_searches(self.model, memory, self.constraint, max(beam, k), masks)
+            beams = beam_searches(self.model, memory, self.constraint, max(beam, k), filters)
         found: list[dict[str, Ranking]] = [{} for _ in filters]
         if only != "fused":
             for rankings, best in zip(found, beams, strict=True):
@@ -165,7 +165,7 @@ class Recommender:
         if self.model.params.ranking == "fused":
             # Only what the beam says depends on the filter.
             evidence = self.evidence(memory, beams[0], histories, lengths, walks)
-            for rankings, best, excluded in zip(found, beams, masks, strict=True):
+            for rankings, best, excluded in zip(found, beams, filters, strict=True):
                 evidence = replace(evidence, sid=beam_probabilities(best, len(self.item_ids)))
                 scores = {"fused": self._fused(evidence, histories, lengths, excluded)}
                 if only != "fused":
@@ -181,7 +181,7 @@ class Recommender:
     ) -> Ranking:
         """The model's own one of :meth:`rankings`."""
         own = self.model.params.ranking
-        return self.rankings_under([exclude], histories, lengths, k, beam, only=own)[0][own]
+        return self.rankings_under([self._mask(exclude)], histories, lengths, k, beam, only=own)[0][own]
 
     @torch.no_grad()
     def encode(self, histories: IntArray, lengths: IntArray) -> Memory:
@@ -239,10 +239,10 @@ class Recommender:
 
     def excluded(self, exclude: list[IntArray]) -> Tensor:
         """Bool ``[B, items]`` of each user's excluded items."""
-        mask = torch.zeros(len(exclude), len(self.item_ids), dtype=torch.bool)
-        rows = np.repeat(np.arange(len(exclude)), [len(items) for items in exclude])
-        mask[torch.from_numpy(rows), torch.from_numpy(np.concatenate(exclude).astype(np.int64))] = True
-        return mask.to(self.device)
+        return item_mask(exclude, len(self.item_ids)).to(self.device)
+
+    def _mask(self, exclude: list[IntArray] | None) -> Tensor | None:
+        return None if exclude is None else self.excluded(exclude)
 
     @cached_property
     def row_of(self) -> dict[str, int]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -34,6 +38,14 @@ def top_items(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     items, order = items.sort(dim=1)
     values, order = values.gather(1, order).sort(dim=1, descending=True, stable=True)
     return values, items.gather(1, order).masked_fill(values == -torch.inf, -1)
+
+
+def item_mask(rows: Sequence[npt.NDArray[np.integer]], items: int) -> Tensor:
+    """Bool ``[B, items]``: for each user true at the items that ``rows`` lists."""
+    mask = torch.zeros(len(rows), items, dtype=torch.bool)
+    users = np.repeat(np.arange(len(rows)), [len(listed) for listed in rows])
+    mask[torch.from_numpy(users), torch.from_numpy(np.concatenate(rows).astype(np.int64))] = True
+    return mask
 
 
 def _largest(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:

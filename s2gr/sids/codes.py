@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from s2gr.embeddings import Matrix
-from s2gr.errors import UserError
 from s2gr.sids.assignment import CHUNK
 from s2gr.sids.names import name_codes
 from s2gr.sids.prefixes import IntArray
 
 _EXAMPLES = 3
-COLUMNS = ("code", "items", "name", *(f"example_{place + 1}" for place in range(_EXAMPLES)))
+_COLUMNS = ("code", "items", "name", *(f"example_{place + 1}" for place in range(_EXAMPLES)))
 
 
 def write_codes(
@@ -34,25 +33,10 @@ def write_codes(
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
+        writer.writerow(_COLUMNS)
         for code in range(size):
             shown = examples[code] + [""] * (_EXAMPLES - len(examples[code]))
             writer.writerow([code, items[code], names[code], *shown])
-
-
-def read_names(path: Path) -> dict[int, str]:
-    """The name of each level-1 code that has one, from what :func:`write_codes` wrote.
-
-    Raises: UserError: the file is missing or another one.
-    """
-    if not path.exists():
-        raise UserError(f"{path} is missing: run the stage `sids` first (`dvc repro`, or `s2gr run`)")
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        if tuple(reader.fieldnames or ()) != COLUMNS:
-            found = ", ".join(reader.fieldnames or ()) or "nothing"
-            raise UserError(f"{path}: expected columns {', '.join(COLUMNS)}, found {found}; run the stage `sids` again")
-        return {int(row["code"]): row["name"] for row in reader if row["name"]}
 
 
 def _typical(codes: IntArray, latent: Matrix, vectors: Matrix, titles: Sequence[str]) -> list[list[str]]:

@@ -7,6 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 
+from benchmarks.scorers import rank_scorer
 from benchmarks.tuned import (
     MIX,
     WALKS,
@@ -19,7 +20,7 @@ from benchmarks.tuned import (
     tuned_walks,
 )
 from s2gr.cases import build_cases
-from s2gr.evaluation.ranking import FILTERS, rank_scorer
+from s2gr.evaluation.ranking import FILTERS
 from s2gr.metrics import gains
 from s2gr.reasoner.fusion import REPEATS
 from s2gr.sequences import TEST, TRAIN, VALIDATION, Sequences

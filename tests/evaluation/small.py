@@ -17,7 +17,7 @@ from s2gr.reasoner.model import S2GR, Catalogue
 from s2gr.reasoner.recommender import Recommender
 from s2gr.sequences import TEST, TRAIN, VALIDATION, Sequences, load_sequences
 from s2gr.sids.semantic_ids import SemanticIds
-from s2gr.walk import WalkCounts
+from s2gr.walk import GraphWalk, WalkCounts, WalkWeights
 from s2gr.workspace import Workspace, write_table
 
 # Of a log of item numbers.
@@ -69,6 +69,12 @@ def sequences_of(logs: list[list[int]]) -> Sequences:
         np.array([part for parts in split for part in parts], np.uint8),
         names,
     )
+
+
+def walk_of(sequences: Sequences, kind: str = "directed", weights: WalkWeights | None = None) -> GraphWalk:
+    """The walk over the training events; ``kind``: ``directed`` or ``undirected``."""
+    counts = WalkCounts.of(sequences)
+    return GraphWalk(getattr(counts, kind), counts.popularity, weights)
 
 
 def untrained(workspace: Workspace, **settings: Any) -> Recommender:

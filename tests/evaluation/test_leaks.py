@@ -15,10 +15,9 @@ from s2gr.params import Cooccurrence, Params, Runtime
 from s2gr.reasoner import stage as reasoner
 from s2gr.reasoner.batches import packed_batches
 from s2gr.sequences import Sequences, load_sequences
-from s2gr.walk import GraphWalk
 from s2gr.workspace import Workspace, read_table, write_table
 
-from .small import write_log
+from .small import walk_of, write_log
 
 USERS, ITEMS = 20, 15
 MadeWith = Callable[..., Params]
@@ -36,7 +35,7 @@ def learned_from(workspace: Workspace) -> list[object]:
     pairs = count_pairs(workspace.events, workspace.items, Cooccurrence(), Runtime(), workspace.state)
     sequences = load_sequences(workspace.events, workspace.items)
     histories, lengths = np.arange(ITEMS)[:, None], np.ones(ITEMS, np.int64)
-    scorers = (GraphWalk.of(sequences), GraphWalk.of(sequences, "undirected"), ItemKNN(sequences))
+    scorers = (walk_of(sequences), walk_of(sequences, "undirected"), ItemKNN(sequences))
     batches = packed_batches(sequences.training(), 5, 32, 0)
     return [
         pairs.to_pydict(),

@@ -7,7 +7,7 @@ import numpy as np
 from s2gr.cases import build_cases
 from s2gr.evaluation.slices import popularity_thirds, slices
 from s2gr.sequences import load_sequences
-from s2gr.walk import GraphWalk
+from s2gr.walk import WalkCounts
 from s2gr.workspace import Workspace
 
 MakeLog = Callable[[dict[str, list[str]]], Workspace]
@@ -29,7 +29,7 @@ def test_every_case_is_in_one_slice_of_each_kind(make_log: MakeLog) -> None:
     sequences = load_sequences(workspace.events, workspace.items)
     cases = build_cases(sequences, "test", 3)
     popularity = np.bincount(sequences.training().items, minlength=sequences.n_items)
-    found = slices(cases, GraphWalk.of(sequences).counts, popularity)
+    found = slices(cases, WalkCounts.of(sequences).directed, popularity)
     assert found["history_1_to_5"].tolist() == [True, True, False]
     assert found["history_6_to_10"].tolist() == [False, False, True]
     # d and z never occur in training; u2's step a → b does.

@@ -4,10 +4,8 @@ import csv
 from pathlib import Path
 
 import numpy as np
-import pytest
 
-from s2gr.errors import UserError
-from s2gr.sids.codes import read_names, write_codes
+from s2gr.sids.codes import write_codes
 
 
 def write(path: Path) -> None:
@@ -18,24 +16,12 @@ def write(path: Path) -> None:
     write_codes(path, np.array([0, 0, 0, 0, 2, 0]), latent, vectors, titles, texts)
 
 
-def test_examples_are_distinct_titles_nearest_to_the_code_vector(tmp_path: Path) -> None:
+def test_each_code_has_its_name_and_distinct_titles_nearest_to_its_vector(tmp_path: Path) -> None:
     write(tmp_path / "reports/codes.csv")
     with (tmp_path / "reports/codes.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.reader(file))
     assert rows[0] == ["code", "items", "name", "example_1", "example_2", "example_3"]
     assert [row[:2] for row in rows[1:]] == [["0", "5"], ["1", "0"], ["2", "1"]]
+    assert [row[2] for row in rows[1:]] == ["bar", "", ""]
     assert rows[1][3:] == ["Soap A", "Soap, C", "Soap D"]
     assert rows[3][3:] == ["Wig", "", ""]
-
-
-def test_names_are_read_back(tmp_path: Path) -> None:
-    write(tmp_path / "codes.csv")
-    assert read_names(tmp_path / "codes.csv") == {0: "bar"}
-
-
-def test_another_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="run the stage `sids` first"):
-        read_names(tmp_path / "codes.csv")
-    (tmp_path / "codes.csv").write_text("level,code,items\n1,0,5\n")
-    with pytest.raises(UserError, match="expected columns code, items, name"):
-        read_names(tmp_path / "codes.csv")
