@@ -15,7 +15,7 @@ import logging
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -35,7 +35,7 @@ FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=1)
 _LONGEST = 1500
 # So often a receiver is asked to take an alert, over seven minutes, before what comes after it goes out nonetheless.
 _STUBBORN = 3
-# So long an alert that was sent is remembered.
+# So long an alert that was sent is remembered after whoever notices what it is about has last posted it.
 _REMEMBERED = timedelta(days=90)
 _SEVERITY = {
     "drift": "warning",
@@ -114,12 +114,13 @@ def receivers(workspace: Workspace) -> list[Receiver]:
 
 def post(workspace: Workspace, alert: Alert, now: datetime | None = None) -> bool:
     """Keep ``alert`` until it is sent; whether it is news. It waits for nobody."""
+    now = now or datetime.now(UTC)
     waiting, sent = _folders(workspace)
     name = _file_name(alert.id)
     # In this order: on its way from one to the other an alert is in both for a moment.
-    if (waiting / name).exists() or (sent / name).exists():
+    if (waiting / name).exists() or _remembered(sent / name, now):
         return False
-    created = (now or datetime.now(UTC)).isoformat(timespec="seconds")
+    created = now.isoformat(timespec="seconds")
     write_json(asdict(replace(alert, created=created, due=created)), waiting / name)
     log.info("alert: %s", alert.title)
     return True
@@ -154,6 +155,7 @@ def deliver(
             else:
                 # First there, then gone here: a process that dies in between sends it twice rather than never.
                 write_json(asdict(tried), sent / path.name)
+                _remembered(sent / path.name, now)
                 path.unlink()
                 through.append(tried)
         _forget(sent, now)
@@ -265,11 +267,21 @@ def _read(path: Path) -> Alert | None:
         return None
 
 
+def _remembered(path: Path, now: datetime) -> bool:
+    """Whether an alert was sent; if so, it is remembered from now on."""
+    try:
+        os.utime(path, (now.timestamp(), now.timestamp()))
+    except OSError:
+        # It is another user's, or there is none.
+        return path.exists()
+    return True
+
+
 def _forget(folder: Path, now: datetime) -> None:
     for path in folder.glob("*.json"):
-        alert = _read(path)
-        if alert and datetime.fromisoformat(alert.created) < now - _REMEMBERED:
-            path.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            if path.stat().st_mtime < (now - _REMEMBERED).timestamp():
+                path.unlink()
 
 
 def _file_name(identity: str) -> str:

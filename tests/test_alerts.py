@@ -265,6 +265,16 @@ def test_what_was_sent_long_ago_is_forgotten(webhook: Webhook, workspace: Worksp
     assert outbox(workspace) == []
 
 
+def test_what_is_noticed_again_and_again_is_told_once(webhook: Webhook, workspace: Workspace) -> None:
+    for day in range(200):
+        now = NOON + timedelta(days=day)
+        assert post(workspace, DRIFT, now) == (day == 0)
+        deliver(workspace, now)
+    assert len(webhook.taken) == 1
+    deliver(workspace, now + timedelta(days=91))
+    assert outbox(workspace) == []
+
+
 def test_only_one_sends_at_a_time(webhook: Webhook, workspace: Workspace) -> None:
     post(workspace, DRIFT)
     inside: list[list[Alert]] = []

@@ -177,12 +177,9 @@ def test_the_same_alarm_every_week_is_told_once_and_another_one_too(site: Site) 
     assert len(site.told("drift")) == 2
 
 
-def ledger(workspace: Workspace, *batches: tuple[str, str]) -> None:
-    rows = [
-        {"file": f"{name}.csv", "batch": name, "status": status, "reason": "line 3 is no CSV", "rows": 5, "rejected": 5}
-        | {"failed_checks": ["batch_readable"]}
-        for name, status in batches
-    ]
+def ledger(workspace: Workspace, *batches: tuple[str, str], **other: Any) -> None:
+    told = {"reason": "line 3 is no CSV", "rows": 5, "rejected": 5, "failed_checks": ["batch_readable"]} | other
+    rows = [{"file": f"{name}.csv", "batch": name, "status": status} | told for name, status in batches]
     write_table(pa.Table.from_pylist(rows), workspace.batches)
 
 
@@ -196,6 +193,20 @@ def test_a_refused_file_is_told_once(site: Site) -> None:
     ledger(site.workspace, ("b", "refused"), ("c", "refused"))
     loop.alerts(dg.build_sensor_context(site.instance))
     assert len(site.told("refused")) == 2
+
+
+def test_a_file_refused_again_is_told_for_another_check_and_not_for_other_counts(site: Site) -> None:
+    news = []
+    for status, checks, reason in (
+        ("refused", ["batch_rows_sound"], "5 of 5 rows rejected"),
+        ("refused", ["batch_rows_sound"], "4 of 5 rows rejected"),
+        ("admitted", [], None),
+        ("refused", ["batch_columns_fit"], "no column item_id"),
+        ("refused", ["batch_columns_fit"], "no column item_id"),
+    ):
+        ledger(site.workspace, ("b", status), failed_checks=checks, reason=reason)
+        news.append(notices.refused_batches(site.workspace))
+    assert news == [1, 0, 0, 1, 0]
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1 and then nothing"])
