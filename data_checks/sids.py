@@ -75,7 +75,8 @@ _RULES: tuple[Rule, ...] = (
     between(
         "codes_used",
         "warning",
-        "A level that leaves many of its codes unused has collapsed: the other codes must tell more items apart.",
+        "A level that leaves many of its codes unused has collapsed, and the other codes must tell more items apart. A "
+        "small catalogue leaves nothing over for the later levels: lower codebook.codes.",
         "lowest_utilisation",
         low=_MIN_UTILISATION,
     ),
@@ -98,9 +99,12 @@ _RULES: tuple[Rule, ...] = (
 CHECKS: tuple[Check, ...] = tuple(entry.check for entry in _SCHEMA + _RULES)
 
 
-def check(workspace_root: Path, params: Params | None = None) -> list[CheckResult]:
+def check(workspace_root: Path, params: Params | None = None, events: Path | None = None) -> list[CheckResult]:
     """Hold the suite against ``data/sids.parquet``, beside the catalogue, the log and the codebook's configuration.
 
+    Args:
+        workspace_root: the folder of the artefacts, or a bundle.
+        events: the log; a bundle has it elsewhere than a work folder.
     Returns: one result for each of :data:`CHECKS`, in their order.
     Raises: UserError: if one of the files is missing or damaged.
     """
@@ -109,7 +113,7 @@ def check(workspace_root: Path, params: Params | None = None) -> list[CheckResul
     codebook = json_artefact(workspace.codebook / "config.json", "codebook", ["codes", "levels"])
     types = column_types(workspace.sids)
     readable_artefact(workspace.items, ["item_id"])
-    readable_artefact(workspace.events, ["user_id", "item_id"])
+    events = readable_artefact(events or workspace.events, ["user_id", "item_id"])
     log.info("checks: sids, %d expectations", len(CHECKS))
 
     expected = ["item_id", *(f"code_{level}" for level in range(1, codebook["levels"] + 1))]
@@ -122,12 +126,12 @@ def check(workspace_root: Path, params: Params | None = None) -> list[CheckResul
     wrong = [result.name for result in results if not result.passed]
     if wrong:
         return results + unmeasured(_RULES, f"the schema is broken ({', '.join(wrong)})")
-    facts = _facts(workspace, params, codebook["codes"], expected[1:])
+    facts = _facts(workspace, events, params, codebook["codes"], expected[1:])
     batches = {FACTS: frame_of(facts), "sids": read_table(workspace.sids, expected).to_pandas()}
     return results + validate(_RULES, batches)
 
 
-def _facts(workspace: Workspace, params: Params, codes: int, columns: list[str]) -> Facts:
+def _facts(workspace: Workspace, events: Path, params: Params, codes: int, columns: list[str]) -> Facts:
     with database(params.runtime, workspace.state) as connection:
         connection.execute(
             f"""
@@ -135,7 +139,7 @@ def _facts(workspace: Workspace, params: Params, codes: int, columns: list[str])
                 FROM read_parquet({one_file(workspace.sids)}, file_row_number = true);
             CREATE VIEW items AS SELECT item_id, file_row_number AS row
                 FROM read_parquet({one_file(workspace.items)}, file_row_number = true);
-            CREATE VIEW events AS FROM read_parquet({one_file(workspace.events)});
+            CREATE VIEW events AS FROM read_parquet({one_file(events)});
             """
         )
         return fetch_facts(connection, sql(__file__, "sids.sql"), {"codes": codes})

@@ -11,6 +11,7 @@ from orchestration.describe import describe
 from orchestration.dvc_bridge import run_stage
 from orchestration.dvc_project import PROJECT
 from s2gr.errors import UserError
+from s2gr.publish.versions import current_version
 from s2gr.workspace import Workspace, read_json
 
 GROUP = "loop"
@@ -91,8 +92,10 @@ def published(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResul
     workspace, retraining = Workspace(PROJECT.root), Retraining(PROJECT.root, identity(context.run))
     params, run_id = retraining.params, context.run.run_id
     facts = {"commit": retraining.facts["commit"], "retraining": retraining.facts}
+    version = current_version(workspace.published)
+    champion = Workspace(workspace.published / version) if version else None
     try:
-        gate = Gate(retraining.work, params, faults(retraining.folder, params))
+        gate = Gate(retraining.work, params, faults(retraining.folder, params, champion))
         outcome = publish(retraining.work, params, gate, into=workspace, facts=facts)
     except UserError as error:
         raise dg.Failure(f"{PUBLISHED}: {error}", allow_retries=False) from None
