@@ -3,8 +3,10 @@ size, and ``batches.parquet`` says what became of the files that it was made fro
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from data_checks.inputs import Facts, column_types, fetch_facts, params_of, type_facts
 from data_checks.result import Check, CheckResult
@@ -27,6 +29,8 @@ _TYPES = {
 
 # The share of rejected rows at which a log deserves a look; `events.max_rejected` refuses it.
 _MAX_QUARANTINED = 0.01
+# Of what landed, in refused files: above it, the log is not that of the landing folder.
+_MAX_REFUSED = 0.5
 # Above it, three of four steps within histories are ordered by the log alone, not by the clock (ML-100K: 0.51).
 _MAX_TIED = 0.75
 # Above it, recommending the most popular hundredth of the catalogue to everybody is hard to beat.
@@ -128,6 +132,14 @@ def _rules(k_core: int) -> tuple[Rule, ...]:
             "move it away.",
             "refused_files",
         ),
+        between(
+            "most_landed_admitted",
+            "critical",
+            "A model would be trained on what little is left: correct the refused file and let it land again, or move "
+            "it out of the landing folder if it is meant to be left out.",
+            "refused_share",
+            high=_MAX_REFUSED,
+        ),
         none_of(
             "landed_files_read",
             "warning",
@@ -177,9 +189,11 @@ def check(workspace_root: Path, params: Params | None = None) -> list[CheckResul
     rules = _rules(params.events.k_core)
     types = type_facts(column_types(workspace.events), _TYPES)
     readable_artefact(workspace.items, ["item_id"])
-    readable_artefact(workspace.batches, ["file", "batch", "role", "status", "reason", "rows", "rejected"])
+    readable_artefact(
+        workspace.batches, ["file", "batch", "role", "status", "reason", "failed_checks", "rows", "rejected"]
+    )
     log.info("checks: events, %d expectations", len(rules))
-    return validate_schema_first(rules, types, lambda: _facts(workspace, params) | _unread(workspace, params))
+    return validate_schema_first(rules, types, lambda: _facts(workspace, params) | _landing(workspace, params))
 
 
 def _facts(workspace: Workspace, params: Params) -> Facts:
@@ -197,12 +211,39 @@ def _facts(workspace: Workspace, params: Params) -> Facts:
         return fetch_facts(connection, sql(__file__, "events.sql"), told)
 
 
-def _unread(workspace: Workspace, params: Params) -> Facts:
-    """Files in the landing folder whose content the log has not seen."""
+def _landing(workspace: Workspace, params: Params) -> Facts:
+    """Files in the landing folder whose content the log has not seen, and how much of it lies in refused files."""
+    files = read_table(workspace.batches, ["batch", "role", "status", "failed_checks", "rows"]).to_pylist()
     folder = workspace.root / params.source.path
     if params.source.kind != "files" or not folder.is_dir():
-        return {"unread_files": 0}
-    source = params.source.model_copy(update={"path": folder})
-    known = set(read_table(workspace.batches, ["batch"])["batch"].to_pylist())
-    names = [path.relative_to(folder).as_posix() for path in landed_files(source) if digest(path) not in known]
-    return {"unread_files": len(names), "unread_files_examples": names[:5]}
+        return {"unread_files": 0, "refused_share": _refused_share(files, {})}
+    landed = {path: digest(path) for path in landed_files(params.source.model_copy(update={"path": folder}))}
+    known = {file["batch"] for file in files}
+    names = [path.relative_to(folder).as_posix() for path, content in landed.items() if content not in known]
+    sizes = {content: path.stat().st_size for path, content in landed.items()}
+    return {
+        "unread_files": len(names),
+        "unread_files_examples": names[:5],
+        "refused_share": _refused_share(files, sizes),
+    }
+
+
+def _refused_share(files: Sequence[Mapping[str, Any]], sizes: Mapping[str, int]) -> float:
+    """The share of the landed interactions that lies in refused files.
+
+    By rows; the rows of an unreadable file, of interactions or not, are estimated from its size.
+
+    Args:
+        files: rows of ``batches.parquet``.
+        sizes: bytes of the files that lie there still, by SHA-256.
+    """
+    counted = [file for file in files if file["role"] == "interactions" and file["rows"] is not None]
+    measured = [file for file in counted if file["batch"] in sizes]
+    rows_a_byte = sum(file["rows"] for file in measured) / max(1, sum(sizes[file["batch"]] for file in measured))
+    unreadable = [
+        sizes.get(file["batch"], 0) * rows_a_byte
+        for file in files
+        if file["status"] == "refused" and file["role"] != "items" and "batch_readable" in file["failed_checks"]
+    ]
+    refused = sum(unreadable) + sum(file["rows"] for file in counted if file["status"] == "refused")
+    return float(refused / max(1.0, sum(unreadable) + sum(file["rows"] for file in counted)))

@@ -72,6 +72,15 @@ def _ingest(
     made = {"split": params.events.split, "ties": params.events.ties, "k_core": str(params.events.k_core)}
     _write(connection, sql(__file__, "events.sql"), outputs.events, made)
     _write(connection, sql(__file__, "items.sql"), outputs.items)
+    refused = [entry.file for entry in entries if entry.status == "refused" and entry.role != "items"]
+    if refused:
+        log.warning(
+            "the log has %d events, and none of %d refused files (%s): correct them, or move them out of the folder if "
+            "they are meant to be left out",
+            kept,
+            len(refused),
+            ", ".join(refused[:3]),
+        )
     return {
         **one_row(connection, sql(__file__, "summary.sql"), {}),
         **summary(entries),

@@ -42,6 +42,7 @@ TYPES = {
     "item_a": pa.string(),
     "item_b": pa.string(),
     "count": pa.int64(),
+    "failed_checks": pa.list_(pa.string()),
     "rank": pa.int32(),
     "score": pa.float32(),
 }
@@ -61,7 +62,7 @@ class Artefacts:
     recommendations: Columns
     config: dict[str, int]
     # A row for each landed file: file, batch, role, status, reason, rows, rejected.
-    batches: list[tuple[str, str, str, str, str | None, int, int]]
+    batches: list[tuple[str, str, str | None, str, str | None, int | None, int | None]]
     disagreeing: int
     types: dict[str, dict[str, pa.DataType]]
 
@@ -75,6 +76,7 @@ class Artefacts:
             write_table(pa.table(arrays), getattr(workspace, name))
         names = ("file", "batch", "role", "status", "reason", "rows", "rejected")
         columns = dict(zip(names, map(list, zip(*self.batches, strict=True)), strict=True))
+        columns["failed_checks"] = [["batch_readable"] if rows is None else [] for rows in columns["rows"]]
         write_table(
             pa.table({name: pa.array(column, TYPES.get(name)) for name, column in columns.items()}), workspace.batches
         )

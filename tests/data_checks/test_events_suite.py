@@ -79,6 +79,10 @@ def _refused(artefacts: Any) -> None:
     artefacts.batches.append(("late.csv", "02", "interactions", "refused", "late.csv has no rows", 0, 0))
 
 
+def _mostly_refused(artefacts: Any) -> None:
+    artefacts.batches.append(("base.csv", "02", "interactions", "refused", "base.csv is wrong", 481, 481))
+
+
 def _one_hit(artefacts: Any) -> None:
     column = artefacts.events["item_id"]
     column[::2] = ["i000"] * len(column[::2])
@@ -109,6 +113,7 @@ FAULTS: dict[str, list[Fault]] = {
     "no_future_events": [_set("events", "timestamp", 11, datetime.now(UTC) + timedelta(days=2))],
     "no_ancient_events": [_set("events", "timestamp", 0, datetime(1970, 1, 19, tzinfo=UTC))],
     "batches_admitted": [_refused],
+    "most_landed_admitted": [_mostly_refused],
     "few_quarantined": [_rejected],
     "few_ties": [_same_day],
     "popularity_spread": [_one_hit],
@@ -146,6 +151,33 @@ def test_a_refused_file_is_shown_with_its_reason(artefacts: Any, tmp_path: Path)
     results = {result.name: result for result in events.check(artefacts.write(tmp_path))}
     assert results["batches_admitted"].metadata["examples"] == ["late.csv has no rows"]
     assert results["batches_admitted"].severity == "warning"
+
+
+def test_half_of_what_landed_may_be_refused(artefacts: Any, tmp_path: Path) -> None:
+    artefacts.batches += [
+        ("half.csv", "02", "interactions", "refused", "half.csv is wrong", 480, 480),
+        ("items.csv", "03", "items", "refused", "items.csv is wrong", 10_000, 10_000),
+        ("other.csv", "04", None, "refused", "other.csv has other columns", 0, 0),
+    ]
+    results = {result.name: result for result in events.check(artefacts.write(tmp_path))}
+    assert results["most_landed_admitted"].passed
+    assert results["most_landed_admitted"].metadata["observed"] == 0.5
+
+
+@pytest.mark.parametrize(("size", "passed"), [(900, True), (1_100, False)])
+def test_an_unreadable_file_counts_by_its_size(size: int, passed: bool, artefacts: Any, tmp_path: Path) -> None:
+    landing = tmp_path / "landing"
+    landing.mkdir()
+    for name, content in (("day.csv", "a" * 1_000), ("base.csv", "b" * size)):
+        (landing / name).write_text(content)
+    day, base = (hashlib.sha256((landing / name).read_bytes()).hexdigest() for name in ("day.csv", "base.csv"))
+    artefacts.batches = [
+        ("day.csv", day, "interactions", "admitted", None, 480, 0),
+        ("base.csv", base, None, "refused", "base.csv is not a whole gzip file", None, None),
+    ]
+    (artefacts.write(tmp_path) / "params.yaml").write_text("source: {kind: files, path: landing}\n")
+    results = {result.name: result for result in events.check(tmp_path)}
+    assert results["most_landed_admitted"].passed is passed
 
 
 def test_a_file_that_the_log_has_not_seen_is_shown(artefacts: Any, tmp_path: Path) -> None:

@@ -256,6 +256,7 @@ def test_one_broken_file_among_ten_is_refused_and_the_log_is_that_without_it(
     assert "\n" not in told["reason"]
     assert str(with_it.root) not in told["reason"]
     assert [line for line in warnings if line == f"refused: {told['reason']}"]
+    assert warnings[-1].startswith(f"the log has {expected['events']} events, and none of 1 refused files ({name})")
     entry = with_it.batches()[name]
     assert (entry["status"], entry["reason"]) == ("refused", told["reason"])
     assert entry["failed_checks"][0].startswith("batch_")
