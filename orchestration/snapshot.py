@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 
 from s2gr.params import Params, load_params
+from s2gr.sources.folder import walk
 from s2gr.workspace import sweep, write_json
 
 # What the stages run with, and what DVC needs to run them.
@@ -128,12 +129,12 @@ def _link(source: Path, target: Path) -> None:
 
     while moved and source.is_dir():
         moved = False
-        for folder, _, names in os.walk(source, onerror=unlisted, followlinks=True):
-            below = target / Path(folder).relative_to(source)
+        for folder, names in walk(source, unlisted):
+            below = target / folder.relative_to(source)
             below.mkdir(parents=True, exist_ok=True)
             for name in names:
                 if not (below / name).exists():
-                    moved |= not _linked(Path(folder, name), below / name)
+                    moved |= not _linked(folder / name, below / name)
 
 
 def _linked(file: Path, name: Path) -> bool:

@@ -8,7 +8,8 @@ Beside ``log.csv`` may lie ``log.csv.sha256``, as ``sha256sum`` writes it: damag
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import os
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from s2gr.params import Source
@@ -22,11 +23,27 @@ _UNFINISHED = (".", "_")
 Snapshot = dict[Path, tuple[int, int, int]]
 
 
+def walk(folder: Path, onerror: Callable[[OSError], None] | None = None) -> Iterator[tuple[Path, list[str]]]:
+    """``folder`` and all folders below it, each with the names of its files; linked ones as if they lay there.
+
+    One that leads back to a folder above it is passed over.
+
+    Args:
+        onerror: called with the error of a folder that can't be listed.
+    """
+    above = {os.fspath(folder): {folder.resolve()}}
+    for place, folders, names in os.walk(folder, onerror=onerror, followlinks=True):
+        yield Path(place), names
+        inside = {name: Path(place, name).resolve() for name in folders}
+        folders[:] = [name for name in folders if inside[name] not in above[place]]
+        above |= {os.path.join(place, name): {*above[place], inside[name]} for name in folders}
+
+
 def candidates(folder: Path) -> list[Path]:
     """The files below ``folder`` that count, by name."""
     return [
         path
-        for path in sorted(folder.rglob("*"))
+        for path in sorted(place / name for place, names in walk(folder) for name in names)
         if path.name.endswith(SUFFIXES)
         and not any(part.startswith(_UNFINISHED) for part in path.relative_to(folder).parts)
         and path.is_file()

@@ -26,6 +26,7 @@ from s2gr.manifest import verified
 from s2gr.params import Params, load_params
 from s2gr.publish.publishing import Verdict, publish
 from s2gr.publish.versions import current_version, version_names
+from s2gr.sources.folder import candidates
 from s2gr.workspace import Workspace
 
 MadeWith = Callable[..., Params]
@@ -128,6 +129,17 @@ def test_where_a_symbolic_link_leads_has_landed_too(project: Path) -> None:
     assert not more.is_symlink()
     assert more.read_text() == "more\n"
     assert not (more.parent / "nothing.csv").is_symlink()
+
+
+def test_where_a_link_to_a_folder_leads_is_in_the_snapshot_once(project: Path) -> None:
+    (project / "raw").mkdir()
+    (project / "raw/more.csv").write_text("more\n")
+    (project / "raw/back").symlink_to("../data/landing")
+    (project / "data/landing/raw").symlink_to("../../raw")
+    retraining = Retraining(project, "r1")
+    retraining.begin([])
+    landing = retraining.folder / "data/landing"
+    assert candidates(landing) == [landing / "log.csv", landing / "raw/more.csv"]
 
 
 @pytest.mark.parametrize("same_file_system", [True, False])

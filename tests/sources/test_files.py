@@ -399,6 +399,22 @@ def test_of_a_content_that_is_nowhere_sound_one_name_is_refused(
     assert landing.copies == {"b.csv": "a.csv"}
 
 
+def test_files_in_a_linked_folder_count_once_though_links_go_round(
+    tmp_path: Path, connection: duckdb.DuckDBPyConnection
+) -> None:
+    landing, elsewhere = tmp_path / "landing", tmp_path / "elsewhere"
+    for folder in (landing, elsewhere):
+        folder.mkdir()
+    (landing / "b.csv").write_text(GOOD)
+    (elsewhere / "a.csv").write_text(GOOD + "u,i,2\n")
+    (landing / "more").symlink_to(elsewhere)
+    (landing / "itself").symlink_to(landing)
+    (elsewhere / "back").symlink_to(landing)
+    opened = open_source(Source(kind="files", path=landing), connection, tmp_path)
+    assert [batch.name for batch in opened.batches] == ["b.csv", "more/a.csv"]
+    assert not opened.copies
+
+
 @pytest.mark.parametrize("name", ["log.csv.part", "log.csv.tmp", ".log.csv", "_temporary/log.csv", ".git/log.csv"])
 def test_a_file_that_is_still_being_written_does_not_count(
     name: str, tmp_path: Path, connection: duckdb.DuckDBPyConnection
