@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m data_checks", description="Check the artefacts of a workspace.")
     parser.add_argument("suites", nargs="*", metavar="suite", help=f"{', '.join(SUITES)}; default: all")
     parser.add_argument("--workdir", type=Path, default=Path("."), help="the folder of the artefacts")
-    parser.add_argument("--params", type=Path, action="append", help="params files; default: the workdir's params.yaml")
+    parser.add_argument("--params", type=Path, action="append", help="params files; default: those of the artefacts")
     given = parser.parse_args(arguments)
     set_up_logging()
     try:

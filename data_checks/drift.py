@@ -20,11 +20,12 @@ import duckdb
 import numpy as np
 
 from data_checks import distributions, report, windows
-from data_checks.inputs import Facts, params_of
+from data_checks.inputs import Facts
 from data_checks.result import Check, CheckResult, Metadata
 from data_checks.signals import NotMeasured, Signal, result
 from s2gr.database import database
 from s2gr.errors import UserError
+from s2gr.made_with import params_of
 from s2gr.params import Params
 from s2gr.publish.versions import current_bundle, current_version
 from s2gr.workspace import Workspace, write_json
@@ -78,13 +79,13 @@ def check(workspace_root: Path, params: Params | None = None, current: Path | No
 
     Args:
         workspace_root: the folder of the artefacts.
-        params: section ``drift``; by default of the ``params.yaml`` of the workspace.
+        params: by default what the workspace was made with.
         current: a file of events, in the place of what the workspace's log has since the model was published.
     Returns: one result for each of :data:`CHECKS`, in their order.
     Raises: UserError: if a file is missing or damaged.
     """
-    params = params or params_of(workspace_root)
     workspace = Workspace(workspace_root)
+    params = params or params_of(workspace)
     bundle = Workspace(current_bundle(workspace.published)) if current_version(workspace.published) else None
     version = "unpublished" if bundle is None else bundle.root.name
     if current is not None and bundle is None:

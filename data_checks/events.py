@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from data_checks.inputs import Facts, column_types, fetch_facts, params_of, type_facts
+from data_checks.inputs import Facts, column_types, fetch_facts, type_facts
 from data_checks.result import Check, CheckResult
 from data_checks.suite import FACTS, Rule, between, none_of, one_of, validate_schema_first
 from s2gr.console import log
 from s2gr.database import database, one_file, sql
+from s2gr.made_with import params_of
 from s2gr.params import Params
 from s2gr.publish.provenance import AHEAD
 from s2gr.sequences import SPLITS
@@ -180,12 +181,12 @@ def check(workspace_root: Path, params: Params | None = None) -> list[CheckResul
 
     Args:
         workspace_root: the folder of the artefacts.
-        params: what the log was made with; by default the ``params.yaml`` of the workspace.
+        params: what the log was made with; by default what the workspace tells of that.
     Returns: one result for each of :data:`CHECKS`, in their order.
     Raises: UserError: if one of the files is missing or damaged.
     """
-    params = params or params_of(workspace_root)
     workspace = Workspace(workspace_root)
+    params = params or params_of(workspace)
     rules = _rules(params.events.k_core)
     types = type_facts(column_types(workspace.events), _TYPES)
     readable_artefact(workspace.items, ["item_id"])

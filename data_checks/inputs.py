@@ -1,4 +1,4 @@
-"""What the checks read: the parameters of a workspace, the column types of its files, and one-row SQL aggregates."""
+"""What the checks read: the column types of a workspace's files, its JSON, and one-row SQL aggregates."""
 
 from __future__ import annotations
 
@@ -14,16 +14,9 @@ import pyarrow.parquet as pq
 
 from s2gr.database import one_row
 from s2gr.errors import UserError
-from s2gr.params import Params, load_params
-from s2gr.workspace import Workspace, read_json, readable_artefact
+from s2gr.workspace import read_json, readable_artefact
 
 Facts = dict[str, Any]
-
-
-def params_of(workspace_root: Path) -> Params:
-    """``params.yaml`` of the workspace, else those of its last ``s2gr run``, else the defaults."""
-    files = (workspace_root / "params.yaml", Workspace(workspace_root).params)
-    return load_params([file for file in files if file.exists()][:1])
 
 
 def json_artefact(path: Path, stage: str, keys: Iterable[str]) -> dict[str, Any]:

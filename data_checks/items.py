@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from data_checks.inputs import Facts, column_types, fetch_facts, json_artefact, params_of, type_facts
+from data_checks.inputs import Facts, column_types, fetch_facts, json_artefact, type_facts
 from data_checks.result import Check, CheckResult
 from data_checks.suite import Rule, between, none_of, one_of, validate_schema_first
 from s2gr.console import log
 from s2gr.database import database, one_file, sql
+from s2gr.made_with import params_of
 from s2gr.params import Params
 from s2gr.workspace import Workspace, readable_artefact
 
@@ -86,8 +87,8 @@ def check(workspace_root: Path, params: Params | None = None) -> list[CheckResul
     Returns: one result for each of :data:`CHECKS`, in their order.
     Raises: UserError: if one of the files is missing or damaged.
     """
-    params = params or params_of(workspace_root)
     workspace = Workspace(workspace_root)
+    params = params or params_of(workspace)
     types = type_facts(column_types(workspace.items), _TYPES)
     readable_artefact(workspace.events, ["item_id"])
     told = json_artefact(workspace.report("events"), "events", ["items_disagreeing"])

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from data_checks.inputs import Facts, column_types, fetch_facts, params_of, type_facts
+from data_checks.inputs import Facts, column_types, fetch_facts, type_facts
 from data_checks.result import Check, CheckResult
 from data_checks.suite import Rule, between, none_of, one_of, validate_schema_first
 from s2gr.console import log
 from s2gr.database import database, one_file, sql
+from s2gr.made_with import params_of
 from s2gr.params import Params
 from s2gr.workspace import Workspace, readable_artefact
 
@@ -88,8 +89,8 @@ def check(workspace_root: Path, params: Params | None = None) -> list[CheckResul
     Returns: one result for each of :data:`CHECKS`, in their order.
     Raises: UserError: if one of the files is missing or damaged.
     """
-    params = params or params_of(workspace_root)
     workspace = Workspace(workspace_root)
+    params = params or params_of(workspace)
     types = type_facts(column_types(workspace.recommendations), _TYPES)
     readable_artefact(workspace.events, ["user_id", "item_id"])
     readable_artefact(workspace.items, ["item_id"])

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from data_checks.inputs import Facts, column_types, fetch_facts, json_artefact, params_of
+from data_checks.inputs import Facts, column_types, fetch_facts, json_artefact
 from data_checks.result import Check, CheckResult
 from data_checks.suite import FACTS, Rule, between, frame_of, none_of, not_null, one_of, unmeasured, validate
 from s2gr.console import log
 from s2gr.database import database, one_file, sql
+from s2gr.made_with import params_of
 from s2gr.params import Params
 from s2gr.workspace import Workspace, read_table, readable_artefact
 
@@ -108,8 +109,8 @@ def check(workspace_root: Path, params: Params | None = None, events: Path | Non
     Returns: one result for each of :data:`CHECKS`, in their order.
     Raises: UserError: if one of the files is missing or damaged.
     """
-    params = params or params_of(workspace_root)
     workspace = Workspace(workspace_root)
+    params = params or params_of(workspace)
     codebook = json_artefact(workspace.codebook / "config.json", "codebook", ["codes", "levels"])
     types = column_types(workspace.sids)
     readable_artefact(workspace.items, ["item_id"])

@@ -24,10 +24,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def params_of(workspace: Workspace, files: list[Path] | None) -> Params:
     """The parameters that the artefacts were made with, unless others are given."""
+    from s2gr import made_with
     from s2gr.params import load_params
 
-    made_with = (workspace.params, workspace.root / "params.yaml")
-    return load_params(files or [path for path in made_with if path.exists()][:1])
+    return load_params(files) if files else made_with.params_of(workspace)
 
 
 def one_thread(params: Params) -> Params:

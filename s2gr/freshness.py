@@ -56,6 +56,7 @@ _FRONT_END = {
     "cli_serve.py",
     "code_tables.py",
     "freshness.py",
+    "made_with.py",
     "pipeline.py",
     "summary.py",
 }

@@ -10,7 +10,6 @@ import pyarrow as pa
 import pytest
 
 from data_checks import events
-from data_checks.inputs import params_of
 from s2gr.errors import UserError
 
 Fault = Callable[[Any], None]
@@ -229,12 +228,3 @@ def test_the_rejected_share_is_of_the_admitted_rows_not_of_those_in_the_k_core(
     results = {result.name: result for result in events.check(artefacts.write(tmp_path))}
     assert results["few_quarantined"].passed is passed
     assert results["few_quarantined"].metadata["observed"] == pytest.approx(10 / landed)
-
-
-def test_k_core_comes_from_the_last_run_where_the_folder_has_no_params(artefacts: Any, tmp_path: Path) -> None:
-    state = artefacts.write(tmp_path) / ".s2gr"
-    state.mkdir()
-    (state / "params.yaml").write_text("events: {k_core: 13}\n")
-    assert params_of(tmp_path).events.k_core == 13
-    (tmp_path / "params.yaml").write_text("events: {k_core: 4}\n")
-    assert params_of(tmp_path).events.k_core == 4
