@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from data_checks.result import CheckResult
 from s2gr.console import set_up_logging
@@ -56,12 +56,12 @@ def _print(results: list[CheckResult]) -> None:
         passed = "[green]yes[/]" if result.passed else "[bold red]NO[/]"
         cells = (_observed(result), str(result.metadata["expected"]), result.description)
         # What was found may hold brackets, which are no markup.
-        table.add_row(result.name, result.severity, passed, *map(escape, cells))
+        table.add_row(result.name, result.severity, passed, *map(Text, cells))
     console = Console(width=None if sys.stdout.isatty() else 160)
     console.print(table)
     reports = {str(result.metadata["report"]) for result in results if "report" in result.metadata}
     for report in sorted(reports):
-        console.print(f"drift report: {report}", soft_wrap=True)
+        console.print(Text(f"drift report: {report}"), soft_wrap=True)
     failed = [result for result in results if not result.passed]
     critical = sum(result.severity == "critical" for result in failed)
     console.print(f"{len(results)} checks: {critical} critical and {len(failed) - critical} warnings failed")

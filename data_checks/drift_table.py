@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from data_checks.result import CheckResult
 
@@ -24,7 +25,7 @@ def print_drift(results: list[CheckResult], console: Console) -> None:
     """A row per signal: what was observed, what chance gives, what would be an alarm, and the verdict."""
     told = results[0].metadata
     if "current_events" not in told:
-        console.print(str(told["observed"]), soft_wrap=True)
+        console.print(Text(str(told["observed"])), soft_wrap=True)
         return
     since = (
         "the training events before" if told["published"] == "unpublished" else f"the log of model {told['published']}"
@@ -52,7 +53,7 @@ def print_drift(results: list[CheckResult], console: Console) -> None:
     )
     console.print("; ".join(windows), soft_wrap=True)
     if "cut" in told:
-        console.print(f"left out: {told['cut']}", soft_wrap=True)
+        console.print(Text(f"left out: {told['cut']}"), soft_wrap=True)
     if told["ahead"] != "none":
         console.print(f"left out: times ahead of this machine's clock, the last {told['ahead']}", soft_wrap=True)
     console.print(table)
@@ -62,15 +63,15 @@ def print_drift(results: list[CheckResult], console: Console) -> None:
     for reason in dict.fromkeys(
         str(r.metadata["observed"]) for r in results if r.metadata["verdict"] == "not measured"
     ):
-        console.print(reason, soft_wrap=True)
+        console.print(Text(reason), soft_wrap=True)
     for result in results:
         if result.metadata["verdict"] == "alarm":
-            console.print(f"[bold red]{result.name}[/]: {result.description}", soft_wrap=True)
+            console.print(Text.assemble((result.name, "bold red"), f": {result.description}"), soft_wrap=True)
             moved = next((value for key, value in result.metadata.items() if key.endswith("_moved")), None)
             if isinstance(moved, list) and moved:
-                console.print(f"  moved most: {', '.join(map(str, moved))}", soft_wrap=True, highlight=False)
+                console.print(Text(f"  moved most: {', '.join(map(str, moved))}"), soft_wrap=True)
     if "report" in told:
-        console.print(f"report: {told['report']}", soft_wrap=True)
+        console.print(Text(f"report: {told['report']}"), soft_wrap=True)
 
 
 def _styled(verdict: str) -> str:

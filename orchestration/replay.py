@@ -28,6 +28,7 @@ import pyarrow.parquet as pq
 import yaml
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from orchestration.dvc_project import PROJECT
 from orchestration.replay_project import Observed, ReplayProject
@@ -231,11 +232,10 @@ def _print(
         table.add_column(column, justify="right" if column == "events" else "left", overflow="fold")
     for number, (part, observed) in enumerate(rows, start=1):
         week = f"{number} (drift planted)" if number == planted else str(number)
-        drift = (
-            f"[bold red]ALARM[/] {', '.join(observed.signals)}" if observed.signals else f"no alarm; {observed.worst}"
-        )
-        cells = (drift, ", ".join(observed.retrainings) or "", observed.verdict, observed.version)
-        table.add_row(week, part.days, f"{len(part.events):,}", *cells)
+        alarm = Text.assemble(("ALARM", "bold red"), f" {', '.join(observed.signals)}")
+        drift = alarm if observed.signals else Text(f"no alarm; {observed.worst}")
+        cells = (", ".join(observed.retrainings) or "", observed.verdict, observed.version)
+        table.add_row(week, part.days, f"{len(part.events):,}", drift, *map(Text, cells))
     console.print(table)
     print_alerts(Workspace(project.root), console)
     alarms = [number for number, (_, observed) in enumerate(rows, start=1) if observed.signals]
@@ -246,9 +246,9 @@ def _print(
         f"published: {counts['published']}; rejected: {counts['rejected']}"
     )
     for fault in faults:
-        console.print(f"[bold red]{fault}[/]")
+        console.print(Text(fault, style="bold red"))
     console.print("Everything is still there. See it in Dagster, on http://127.0.0.1:3000:")
-    console.print(f"  cd {project.root} && {project.ui_command()}", soft_wrap=True)
+    console.print(Text(f"  cd {project.root} && {project.ui_command()}"), soft_wrap=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

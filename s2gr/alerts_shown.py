@@ -44,7 +44,7 @@ def print_alerts(workspace: Workspace, console: Console) -> None:
         table.add_row(alert.created[:19].replace("T", " "), alert.kind, Text(alert.title), Text(_state(alert, through)))
     console.print(table)
     names = ", ".join(receiver.name for receiver in receivers(workspace))
-    console.print(f"receivers: {names or f'none; see {VARIABLE} in docs/operations.md'}", soft_wrap=True)
+    console.print(Text(f"receivers: {names or f'none; see {VARIABLE} in docs/operations.md'}"), soft_wrap=True)
 
 
 def _state(alert: Alert, through: bool) -> str:

@@ -35,7 +35,7 @@ class _Handler(logging.StreamHandler[TextIO]):
 
     def emit(self, record: logging.LogRecord) -> None:
         if console.is_terminal:
-            console.print(self.format(record), markup=False, highlight=False, soft_wrap=True)
+            console.print(self.format(record), markup=False, emoji=False, highlight=False, soft_wrap=True)
         else:
             super().emit(record)
 

@@ -51,7 +51,7 @@ def print_versions(published: Path, console: Console) -> None:
     if not found:
         raise UserError(f"nothing is published in {published}: run `make pipeline`, or `s2gr publish` after the stages")
     metrics = list(dict.fromkeys(name for version in found for name in version.get("metrics", {})))
-    table = Table(title=f"Published in {published}")
+    table = Table(title=Text(f"Published in {published}", style="table.title"))
     for column in ("", "version", "events until", "training events", *map(_label, metrics), "commit"):
         table.add_column(column, justify="right" if column.startswith(("training", "NDCG")) else "left")
     for version in found:

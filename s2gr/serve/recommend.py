@@ -108,7 +108,7 @@ def print_recommendations(recommendations: Recommendations, console: Console) ->
 
 def history_table(user: str | None, history: Sequence[Item]) -> Table:
     whose = "The history" if user is None else f"User {user}"
-    table = Table(title=f"{whose}, the last {len(history)} items", title_style="")
+    table = Table(title=Text(f"{whose}, the last {len(history)} items"))
     for column in ("item", "title", "SID"):
         table.add_column(column)
     for item in history:
