@@ -103,16 +103,33 @@ def build_cases(sequences: Sequences, split: str, history: int) -> Cases:
             "events or more (lower events.k_core, or give a longer log), or under `events.split: temporal` nobody was "
             "there both before and after the cut (raise events.held_out)"
         )
-    starts = sequences.offsets[users]
-    before = events - starts
+    targets = sequences.items[events].astype(np.int64)
+    return cases_before(events, users, targets, sequences.items, sequences.offsets[users], events, history)
+
+
+def cases_before(
+    events: Integers,
+    users: Integers,
+    targets: Integers,
+    items: npt.NDArray[np.integer],
+    starts: Integers,
+    ends: Integers,
+    history: int,
+) -> Cases:
+    """The cases of which ``items[start:end]`` is what was met before; the rest as :class:`Cases` has it.
+
+    Args:
+        history: most items of a case's history.
+    """
+    before = ends - starts
     lengths = np.minimum(before, history)
     columns = np.arange(history)
-    positions = (events - lengths)[:, None] + columns
+    positions = (ends - lengths)[:, None] + columns
     # The event at the position, or −1 from the target on.
     inside = columns < lengths[:, None]
-    histories = np.where(inside, sequences.items[np.where(inside, positions, 0)], -1).astype(np.int64)
+    histories = np.full(inside.shape, -1, np.int64)
+    histories[inside] = items[positions[inside]]
     seen_offsets = np.concatenate([[0], np.cumsum(before)])
     within = np.arange(seen_offsets[-1]) - np.repeat(seen_offsets[:-1], before)
-    seen_items = sequences.items[np.repeat(starts, before) + within].astype(np.int64)
-    targets = sequences.items[events].astype(np.int64)
+    seen_items = items[np.repeat(starts, before) + within].astype(np.int64)
     return Cases(events, users, histories, lengths, targets, seen_offsets, seen_items)

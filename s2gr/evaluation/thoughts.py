@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 
 from s2gr.cases import Cases
-from s2gr.reasoner import losses
 from s2gr.reasoner.model import S2GR, Memory
 from s2gr.reasoner.recommender import Recommender
 
@@ -88,14 +87,8 @@ def observe(recommender: Recommender, batch: Cases, memory: Memory) -> Insight:
     targets = torch.from_numpy(batch.targets).to(model.codes.device)
     own = model.codes[targets]
     decoded = model.decode(memory, targets[:, None])
-    node = torch.zeros_like(targets)[:, None]
-    codes = []
-    for level in range(model.levels):
-        options = recommender.constraint.continuations(level, node)
-        probabilities = options.log_probabilities(decoded.logits[:, :, level]).exp()[:, 0]
-        true = (options.code == own[:, None, level : level + 1]) & options.allowed
-        codes.append(_judged(probabilities, true[:, 0].int().argmax(1)))
-        node = options.child[true][:, None]
+    following = recommender.constraint.following(decoded.logits[:, 0], targets)
+    codes = [_judged(level.log_probabilities.exp(), level.own) for level in following]
     thoughts = {}
     if decoded.thoughts is not None:
         for level, clusters in cluster_probabilities(model, decoded.thoughts[:, 0]).items():
@@ -111,11 +104,9 @@ def aligned_levels(model: S2GR) -> list[int]:
 def cluster_probabilities(model: S2GR, thoughts: Tensor) -> dict[int, Tensor]:
     """What each aligned level's last thought says of the clusters: ``[N, Kc]`` each, of ``[N, thoughts, D]``."""
     levels = aligned_levels(model)
-    if not levels or model.centre_map is None:
+    if not levels:
         return {}
-    centres = torch.einsum("lkc,lcd->lkd", model.centres[levels], model.centre_map)
-    last = thoughts[:, list(model.schedule.aligned.values())]
-    probabilities = losses.cluster_logits(last, centres, model.params.alignment_temperature).softmax(-1)
+    probabilities = model.cluster_logits(thoughts).softmax(-1)
     return {level: probabilities[:, index] for index, level in enumerate(levels)}
 
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from s2gr.cases import Cases
+from s2gr.cases import Cases, cases_before
 from s2gr.evaluation.ranking import FILTERS
 from s2gr.metrics import NOT_RANKED, Ranks, ranks_in_list
 from s2gr.reasoner.recommender import Recommender
@@ -68,17 +68,7 @@ def known_cases(events: Since, catalogue: Sequence[str], history: int) -> tuple[
     counts = before[events.targets] - before[starts]
     asked = counts > 0
     targets, counts, ends = events.targets[asked], counts[asked], before[events.targets[asked]]
-    lengths = np.minimum(counts, history)
-    columns = np.arange(history)
-    inside = columns < lengths[:, None]
-    positions = (ends - lengths)[:, None] + columns
-    histories = np.where(inside, known[np.where(inside, positions, 0)] if len(known) else -1, -1)
-    offsets = np.concatenate([[0], np.cumsum(counts)])
-    within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], counts)
-    seen = known[np.repeat(ends - counts, counts) + within]
-    users = events.users[targets]
-    cases = Cases(targets, users, histories.astype(np.int64), lengths, items[targets], offsets, seen)
-    return cases, asked
+    return cases_before(targets, events.users[targets], items[targets], known, ends - counts, ends, history), asked
 
 
 def ranks(recommender: Recommender, cases: Cases, k: int, beam: int, batch_size: int) -> dict[str, Ranks]:

@@ -44,12 +44,6 @@ def distillation_loss(levels: Sequence[Following], teacher: Tensor, nodes: Seque
     return total
 
 
-def cluster_logits(thought: Tensor, centres: Tensor, temperature: float) -> Tensor:
-    """``cos(t_l, c_{l,k}) / τ``: ``[N, L, Kc]`` of thoughts ``[N, L, D]`` and mapped centres ``[L, Kc, D]``."""
-    thought, centres = functional.normalize(thought, dim=-1), functional.normalize(centres, dim=-1)
-    return torch.einsum("nld,lkd->nlk", thought, centres) / temperature
-
-
 def alignment_loss(logits: Tensor, cluster: Tensor) -> Tensor:
     """``Σ_l −log softmax(logits_l)[cluster of s_l]``, the mean over targets: ``[N, L, Kc]``, ``[N, L]``."""
     return functional.cross_entropy(logits.flatten(0, 1), cluster.flatten(), reduction="sum") / len(cluster)

@@ -218,6 +218,21 @@ class S2GR(nn.Module):
         assert self.thought_table is not None
         return output + self.thought_table[index]
 
+    def cluster_logits(self, thoughts: Tensor) -> Tensor:
+        """``cos(t_l, c_{l,k}) / τ``, what the last thought of each aligned level says of the clusters to come.
+
+        Args:
+            thoughts: ``[N, thoughts, D]``.
+
+        Returns: ``[N, levels, Kc]``, the levels as in ``schedule.aligned``.
+        """
+        assert self.centre_map is not None
+        aligned = self.schedule.aligned
+        centres = torch.einsum("lkc,lcd->lkd", self.centres[list(aligned)], self.centre_map)
+        last = functional.normalize(thoughts[:, list(aligned.values())], dim=-1)
+        near = torch.einsum("nld,lkd->nlk", last, functional.normalize(centres, dim=-1))
+        return near / self.params.alignment_temperature
+
     def code_logits(self, output: Tensor, level: int) -> Tensor:
         """``[..., K]`` of the decoder's output ``[..., D]`` at the position that predicts ``level``."""
         return output @ self.code_table[level].T

@@ -34,7 +34,6 @@ class Objective(nn.Module):
         memory = model.encode(batch.items, batch.position)
         there = batch.targets >= 0
         targets = batch.targets[there]
-        codes = model.codes[targets]
         decoded = model.decode(memory, batch.targets.clamp_min(0))
         following = self.constraint.following(decoded.logits[there], targets)
         terms = {"recommendation": losses.recommendation_loss(following)}
@@ -45,11 +44,9 @@ class Objective(nn.Module):
                 terms["regulariser"] = params.regulariser * losses.regulariser(decoded.thoughts[there][:, 0], interest)
         aligned = model.schedule.aligned
         if decoded.thoughts is not None and model.centre_map is not None and params.alignment:
-            levels = torch.tensor(list(aligned), device=codes.device)
-            centres = torch.einsum("lkc,lcd->lkd", model.centres[levels], model.centre_map)
-            last = decoded.thoughts[there][:, list(aligned.values())]
-            logits = losses.cluster_logits(last, centres, params.alignment_temperature)
-            cluster = model.cluster[levels, codes[:, levels]]
+            logits = model.cluster_logits(decoded.thoughts[there])
+            levels = torch.tensor(list(aligned), device=targets.device)
+            cluster = model.cluster[levels, model.codes[targets][:, levels]]
             terms["alignment"] = params.alignment * losses.alignment_loss(logits, cluster)
             right = (logits.argmax(-1) == cluster).float().mean(0)
         terms["loss"] = torch.stack(list(terms.values())).sum()

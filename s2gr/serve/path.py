@@ -44,14 +44,9 @@ def follow(recommender: Recommender, memory: Memory, items: Tensor) -> Path:
     model, constraint = recommender.model, recommender.constraint
     with _recorded_attention(model) as weights:
         decoded = model.decode(memory.widened(len(items)), items[None])
-    probabilities, choices = [], []
-    node = torch.zeros_like(items)[None]
-    for level in range(model.levels):
-        options = constraint.continuations(level, node)
-        chosen = (options.code == model.codes[items, level][None, :, None]) & options.allowed
-        probabilities.append(options.log_probabilities(decoded.logits[:, :, level]).exp()[chosen])
-        choices.append(constraint.choices(level, node)[0].long())
-        node = options.child[chosen][None]
+    following = constraint.following(decoded.logits[0], items)
+    probabilities = [level.own_log_probability.exp() for level in following]
+    choices = [constraint.choices(level, constraint.nodes[level][items]).long() for level in range(model.levels)]
     thoughts = decoded.thoughts
     clusters = {} if thoughts is None else cluster_probabilities(model, thoughts[0])
     return Path(probabilities, choices, clusters, list(_at_predictions(model, weights, len(items))))
