@@ -148,7 +148,8 @@ def materialisation(workspace: Workspace, version: str, more: dict[str, Any]) ->
 def bundle_metadata(workspace: Workspace, version: str) -> dict[str, Any]:
     """The bundle's figures and where it came from."""
     manifest = read_json(workspace.published / version / "manifest.json")
-    figures = {name: value for name, value in manifest["metrics"].items() if isinstance(value, int | float)}
+    # Beside the model's own, each metric has those of the baselines.
+    figures = {name: systems["s2gr"] for name, systems in manifest["metrics"].items()}
     return {
         "version": version,
         "previous": manifest["previous"] or "none",

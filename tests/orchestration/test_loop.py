@@ -29,7 +29,7 @@ from s2gr.alerts import Alert, deliver, outbox
 from s2gr.params import Params
 from s2gr.publish.publishing import publish
 from s2gr.publish.versions import current_version, rollback
-from s2gr.workspace import Workspace, write_table
+from s2gr.workspace import Workspace, read_json, write_table
 
 MadeWith = Callable[..., Params]
 MODEL = "20260101T000000Z-00000000"
@@ -370,7 +370,9 @@ def test_what_is_published_or_gone_back_from_at_a_terminal_is_reported_once(
         latest = instance.get_latest_materialization_event(dg.AssetKey(PUBLISHED))
         assert latest
         assert latest.asset_materialization
-        assert latest.asset_materialization.metadata["events"].value == 480
+        shown = latest.asset_materialization.metadata
+        assert shown["events"].value == 480
+        assert shown["ndcg@10_all"].value == read_json(finished.headline)["ndcg@10_all"]["s2gr"]
 
 
 def test_a_receiver_that_is_down_for_an_hour_gets_everything_later_in_order_and_once(
