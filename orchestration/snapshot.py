@@ -23,6 +23,19 @@ from s2gr.workspace import sweep, write_json
 
 # What the stages run with, and what DVC needs to run them.
 STAGES_RUN_WITH = ("s2gr", "data_checks", "dvc.yaml", "dvc.lock", ".dvcignore")
+# Parameters that name a file or folder of the project.
+_PLACES = (("codebook", "warm_start"), ("content", "frozen"), ("content", "model"), ("sids", "previous"))
+# Of a remote, what may be a path from where the configuration lies (dvc/config.py).
+_PATHS = {
+    "url",
+    "gdrive_user_credentials_file",
+    "gdrive_service_account_json_file_path",
+    "credentialpath",
+    "configpath",
+    "keyfile",
+    "cert_path",
+    "key_path",
+}
 # Written last.
 COMPLETE = ".s2gr/snapshot.json"
 
@@ -73,9 +86,11 @@ def copy_parts(project: Path, folder: Path, names: Sequence[str]) -> None:
 def _write_params(project: Path, params: Params, overlay: Mapping[str, Any], target: Path) -> None:
     told: dict[str, Any] = params.model_dump(mode="json")
     told["source"]["path"] = "data/landing"
-    model = told["content"]["model"]
-    if model and (project / model).exists():
-        told["content"]["model"] = str((project / model).absolute())
+    # Relative to the project, where the copy has none of it. A model's name may be one that is no path.
+    for section, name in _PLACES:
+        place = told[section][name]
+        if place and (name != "model" or (project / place).exists()):
+            told[section][name] = str((project / place).absolute())
     for section, values in overlay.items():
         told[section] |= values
     target.write_text(yaml.safe_dump(told, sort_keys=False), encoding="utf-8")
@@ -87,9 +102,10 @@ def _write_dvc_config(project: Path, copy: Path) -> None:
     config = configparser.ConfigParser(interpolation=None)
     config.read([project / ".dvc/config", project / ".dvc/config.local"], encoding="utf-8")
     for section in config.sections():
-        url = config[section].get("url")
-        if url and "://" not in url:
-            config[section]["url"] = str((project / ".dvc" / url).resolve())
+        for name in _PATHS & set(config[section]):
+            told = config[section][name]
+            if "://" not in told:
+                config[section][name] = str((project / ".dvc" / Path(told).expanduser()).resolve())
     for section, values in {"core": {"no_scm": "true"}, "cache": {"dir": str(_cache(project, config))}}.items():
         if not config.has_section(section):
             config.add_section(section)

@@ -95,6 +95,36 @@ def test_dvc_shares_cache_and_remotes_with_the_project(project: Path) -> None:
     assert (retraining.folder / ".dvc/config").stat().st_mode & 0o777 == 0o600
 
 
+def test_what_parameters_and_remotes_name_relative_to_the_project_is_found_from_the_copy(project: Path) -> None:
+    (project / "models/bert").mkdir(parents=True)
+    change(project, "content", frozen="old/content", model="models/bert")
+    change(project, "codebook", warm_start="old/codebook")
+    change(project, "sids", previous=str(project / "old/sids.parquet"))
+    with (project / ".dvc/config.local").open("a") as file:
+        file.write("['remote \"ssh\"']\n    url = ssh://host/path\n    keyfile = ../key\n    user = me\n")
+    retraining = Retraining(project, "r1")
+    retraining.begin([])
+    params = retraining.params
+    assert params.content.model == str(project / "models/bert")
+    assert params.content.frozen == project / "old/content"
+    assert params.codebook.warm_start == project / "old/codebook"
+    assert params.sids.previous == project / "old/sids.parquet"
+    config = configparser.ConfigParser()
+    config.read(retraining.folder / ".dvc/config")
+    assert dict(config["'remote \"ssh\"'"]) == {
+        "url": "ssh://host/path",
+        "keyfile": str(project / "key"),
+        "user": "me",
+    }
+
+
+def test_a_model_that_is_named_and_no_folder_stays_a_name(project: Path) -> None:
+    change(project, "content", model="org/model")
+    retraining = Retraining(project, "r1")
+    retraining.begin([])
+    assert retraining.params.content.model == "org/model"
+
+
 def test_a_copy_that_was_killed_half_way_is_made_again(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     retraining = Retraining(project, "r1")
 
