@@ -132,7 +132,7 @@ def rejected(workspace: Workspace, identity: str, run_id: str, champion: str, to
             f"rejected-{identity}",
             "rejected",
             "S²GR: the challenger was rejected",
-            f"{told}. {champion} goes on being served.",
+            f"{told}. {champion or 'Nothing'} goes on being served.",
             figures,
             run_link(workspace, run_id),
         ),

@@ -1,4 +1,4 @@
-"""`s2gr replay`: a year of operation in ten minutes, on a real log.
+"""`s2gr replay`: the last weeks of a real log, lived through while you watch.
 
 The log is cut by time. What comes before the last weeks makes the first model, which is published; then the weeks land
 one by one in the landing folder of a project of its own, where Dagster, with its web server, daemon and all sensors,

@@ -146,17 +146,20 @@ class ReplayProject:
         news = [alert for alert, _ in outbox(self.workspace)][alerts:]
         verdict = next((alert.text for alert in reversed(news) if alert.kind in ("published", "rejected")), "")
         version = current_version(self.workspace.published) or "none"
-        return Observed(signals, self._worst(), tuple(retrainings), verdict, version, tuple(failures))
+        return Observed(signals, self.worst(), tuple(retrainings), verdict, version, tuple(failures))
 
-    def _worst(self) -> str:
+    def worst(self) -> str:
         """Of the newest window, the signal nearest to its threshold."""
-        newest = max((self.root / "reports/drift").glob("*/drift.json"), key=lambda path: path.stat().st_mtime)
-        told: Mapping[str, Mapping[str, Any]] = read_json(newest)
+        windows = (self.root / "reports/drift").glob("*/drift.json")
+        newest = max(windows, key=lambda path: path.stat().st_mtime, default=None)
+        told: Mapping[str, Mapping[str, Any]] = read_json(newest) if newest else {}
         near = [
             (float(check[name]) / max(float(check[f"{name}_threshold"]), 1e-9), name, check)
             for check in told.values()
             for name in (key.removesuffix("_verdict") for key in check if key.endswith("_verdict"))
         ]
+        if not near:
+            return "nothing was measured"
         _, name, check = max(near, key=lambda entry: entry[0])
         return f"{name} {check[name]:.3f}, alarm above {check[f'{name}_threshold']:.3f}"
 

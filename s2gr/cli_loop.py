@@ -77,7 +77,7 @@ def replay(
     ] = None,
     workdir: Annotated[Path, typer.Option(help="A folder for all of it, new or empty.")] = Path("replay"),
 ) -> None:
-    """Live through the last weeks of a log in ten minutes: landing, drift, alarms, retraining, gate, all in Dagster."""
+    """Live through the last weeks of a log, in half an hour: landing, drift, alarms, retraining, gate, in Dagster."""
     import subprocess
     import sys
 

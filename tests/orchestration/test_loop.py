@@ -220,6 +220,16 @@ def test_a_damaged_ledger_stops_no_alert(site: Site, content: bytes) -> None:
     assert "batches.parquet is not a readable Parquet file" in str(said.skip_message)
 
 
+def test_a_rejection_says_what_goes_on_being_served(site: Site) -> None:
+    for number, champion in enumerate((MODEL, "")):
+        notices.rejected(site.workspace, str(number), "run", champion, "1 checks failed", {})
+    told = [alert.text for alert in site.told("rejected")]
+    assert told == [
+        f"1 checks failed. {MODEL} goes on being served.",
+        "1 checks failed. Nothing goes on being served.",
+    ]
+
+
 def fail(site: Site, reason: str) -> str:
     """A run of the job `ingest` that fails, which is noticed twice; its id."""
 

@@ -20,7 +20,7 @@ from s2gr.manifest import verified
 from s2gr.params import Source, load_params
 from s2gr.publish.publishing import publish
 from s2gr.stage import STAGES, execute
-from s2gr.workspace import Workspace
+from s2gr.workspace import Workspace, write_json
 from tests.conftest import BEGIN
 
 USERS, ITEMS, NICHE, DAYS = 50, 50, 10, 28
@@ -109,6 +109,12 @@ def test_a_folder_that_holds_something_is_left_alone(source: Source, tmp_path: P
     with pytest.raises(UserError, match="is not empty"):
         replay.replay(tmp_path, source, 1, None)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_week_whose_run_failed_before_drift_was_measured_hides_no_failure(tmp_path: Path) -> None:
+    assert ReplayProject(tmp_path).worst() == "nothing was measured"
+    write_json({"sid_codes_drift": {"verdict": "not measured"}}, tmp_path / "reports/drift/m-none/drift.json")
+    assert ReplayProject(tmp_path).worst() == "nothing was measured"
 
 
 def made_here(project: ReplayProject, *command: str) -> None:
