@@ -9,11 +9,12 @@ run again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import typer
 from rich.console import Console
@@ -22,12 +23,16 @@ from rich.table import Table
 from benchmarks.churn import without_new_items
 from benchmarks.report import row, write_rows
 from s2gr.assign import assign_new
+from s2gr.cases import Cases, build_cases
 from s2gr.console import set_up_logging
+from s2gr.metrics import hits, ranks_in_list
 from s2gr.new_sids import new_sids_path
 from s2gr.params import Params, load_params
 from s2gr.pipeline import run_all
 from s2gr.publish.publishing import publish
-from s2gr.reasoner.recommender import BEAM, IntArray, Recommender, with_fresh
+from s2gr.publish.since import Since, known_cases
+from s2gr.reasoner.recommender import BEAM, Recommender, with_fresh
+from s2gr.sequences import load_sequences
 from s2gr.workspace import Workspace, read_table
 
 FRESH = (0, 1, 2, 3)
@@ -36,83 +41,49 @@ _BATCH = 256
 _RECIPE = Path(__file__).parent.parent / "recipes/amazon.yaml"
 
 
-@dataclass(frozen=True)
-class Cases:
-    """Histories, and what came next."""
-
-    histories: list[IntArray]
-    targets: IntArray
-
-    def recall(self, recommender: Recommender) -> list[float]:
-        """For each of ``FRESH`` the share of the targets among the ten items, without what was met."""
-        order = np.random.default_rng(0).permutation(len(self.histories))[:_USERS]
-        order = order[np.argsort([len(self.histories[index]) for index in order], kind="stable")]
-        hits = [0] * len(FRESH)
-        for start in range(0, len(order), _BATCH):
-            some = order[start : start + _BATCH]
-            histories = [self.histories[index] for index in some]
-            lengths = np.array([len(history) for history in histories])
-            padded = np.full((len(some), lengths.max()), -1)
-            for place, history in zip(padded, histories, strict=True):
-                place[: len(history)] = history
-            unmet = [recommender.all_but_unmet(history) for history in histories]
-            best, among = (
-                recommender.described(recommender.rank(padded, lengths, _K, BEAM, exclude))
-                for exclude in (histories, unmet)
-            )
-            for index, usual, new in zip(some, best, among, strict=True):
-                target = recommender.item_ids[self.targets[index]]
-                for place, fresh in enumerate(FRESH):
-                    hits[place] += any(item.item_id == target for item in with_fresh(usual, new, _K, fresh))
-        return [hit / len(order) for hit in hits]
+def recall(recommender: Recommender, cases: Cases) -> list[float]:
+    """For each of ``FRESH`` the share of the targets among the ten items, without what was met."""
+    asked = cases.take(np.random.default_rng(0).permutation(len(cases))[:_USERS]).by_length()
+    lists = np.full((len(FRESH), len(asked), _K), -1)
+    done = 0
+    for batch in asked.batches(_BATCH):
+        met = batch.seen()
+        unmet = [recommender.all_but_unmet(history) for history in met]
+        best, among = (
+            recommender.described(recommender.rank(batch.histories, batch.lengths, _K, BEAM, exclude))
+            for exclude in (met, unmet)
+        )
+        for index, (usual, new) in enumerate(zip(best, among, strict=True), start=done):
+            for place, fresh in enumerate(FRESH):
+                rows = [recommender.row_of[item.item_id] for item in with_fresh(usual, new, _K, fresh)]
+                lists[place, index, : len(rows)] = rows
+        done += len(batch)
+    return [float(hits(ranks_in_list(found, asked.targets), _K).mean()) for found in lists]
 
 
 def before_the_new(data: Path, recommender: Recommender, old: int) -> Cases:
     """Of each user who has met a new item: what was met before the first of them, and that one."""
     table = pq.read_table(data / "interactions.parquet", columns=["user_id", "item_id", "timestamp"])
-    users = table["user_id"].to_numpy(zero_copy_only=False).astype(str)
+    users = np.unique(table["user_id"].to_numpy(zero_copy_only=False).astype(str), return_inverse=True)[1]
     order = np.lexsort((table["timestamp"].to_numpy(), users))
-    items = [str(item_id) for item_id in table["item_id"].to_pylist()]
-    histories, targets, history, done = [], [], list[int](), False
-    for before, index in zip([None, *order[:-1]], order, strict=True):
-        if before is None or users[before] != users[index]:
-            history, done = [], False
-        known = recommender.row_of.get(items[index])
-        if known is None or done:
-            continue
-        if known >= old:
-            done = True
-            if history:
-                histories.append(np.array(history))
-                targets.append(known)
-        else:
-            history.append(known)
-    return Cases(histories, np.array(targets))
-
-
-def test_targets(workspace: Workspace, recommender: Recommender) -> Cases:
-    """The last event of each user, as the evaluation has it."""
-    table = read_table(workspace.events, ["user_id", "item_id", "split"])
-    rows = np.array([recommender.row_of[item] for item in table["item_id"].to_pylist()])
-    users = table["user_id"].to_numpy(zero_copy_only=False).astype(str)
-    starts = np.flatnonzero(np.r_[True, users[1:] != users[:-1]])
-    split = table["split"].to_pylist()
-    ends = np.append(starts[1:], len(users)) - 1
-    kept = [(start, end) for start, end in zip(starts, ends, strict=True) if split[end] == "test"]
-    return Cases([rows[start:end] for start, end in kept], np.array([rows[end] for _, end in kept]))
+    users, item_ids = users[order], table["item_id"].cast(pa.string()).take(pa.array(order)).combine_chunks()
+    new = np.flatnonzero(pc.is_in(item_ids, pa.array(recommender.item_ids[old:])).to_numpy(zero_copy_only=False))
+    first = new[np.unique(users[new], return_index=True)[1]]
+    return known_cases(Since(users, item_ids, first), recommender.item_ids, recommender.model.params.history)[0]
 
 
 def measure(data: Path, workspace: Workspace) -> list[dict[str, Any]]:
     """A row for each number of fresh places."""
     recommender = Recommender.load(workspace.published / "current")
     old = len(read_table(workspace.items, ["item_id"]))
-    asked, usual = before_the_new(data, recommender, old), test_targets(workspace, recommender)
+    asked = before_the_new(data, recommender, old)
+    usual = build_cases(load_sequences(workspace.events, workspace.items), "test", recommender.model.params.history)
     told = {
         "users": min(len(asked.targets), _USERS),
         "catalogue": len(recommender.item_ids),
         "new": len(recommender.item_ids) - old,
     }
-    found = zip(FRESH, asked.recall(recommender), usual.recall(recommender), strict=True)
+    found = zip(FRESH, recall(recommender, asked), recall(recommender, usual), strict=True)
     return [row(f"fresh {fresh}: recall@10 of new targets", new, others=others, **told) for fresh, new, others in found]
 
 
