@@ -67,11 +67,17 @@ def _rules(max_rejected: float) -> tuple[Rule, ...]:
             "A time before 1990 is mostly a wrong unit, or a missing value read as 0.",
             "ancient",
         ),
+        none_of(
+            "batch_updated_read",
+            "warning",
+            "A row whose `updated` can't be read counts as older than all others: the catalogue keeps what it had.",
+            "unread_updates",
+        ),
     )
 
 
 # The facts of a file, as columns of a batch's row; one that can't be known is None and is not held.
-FACTS = ("unreadable", "misfit", "rows", "rejected_share", "implausible_share", "unended", "ancient")
+FACTS = ("unreadable", "misfit", "rows", "rejected_share", "implausible_share", "unended", "ancient", "unread_updates")
 
 
 def judge(facts: Sequence[Mapping[str, Any]], max_rejected: float) -> list[list[Check]]:

@@ -73,6 +73,7 @@ def _admit_items(batches: Sequence[Batch], params: Params, connection: duckdb.Du
     rows = dict(connection.execute("SELECT batch, count(*) FROM items GROUP BY batch").fetchall())
     ranked = sorted(loaded, key=lambda number: (-rows.get(number, 0), loaded[number].digest))
     _set_ranks(ranked, connection)
+    unread = connection.execute(sql(__file__, "unread_updates.sql")).fetchall()
     connection.execute(sql(__file__, "audit_items.sql"))
     found = [
         Entry(batch.name, batch.digest, batch.role, "admitted", rows=rows.get(number, 0))
@@ -80,7 +81,18 @@ def _admit_items(batches: Sequence[Batch], params: Params, connection: duckdb.Du
     ]
     _count_rejected(found, "staged_items", "rank", connection)
     batches = [loaded[number] for number in ranked]
-    facts = [_facts(entry, batch) for entry, batch in zip(found, batches, strict=True)]
+    facts = [{**_facts(entry, batch), "unread_updates": 0} for entry, batch in zip(found, batches, strict=True)]
+    for rank, count, first in unread:
+        facts[rank]["unread_updates"] = count
+        log.warning(
+            "%s: %d of %d values in column %r are no times, the first is %r: these rows count as older than all "
+            "others; write ISO 8601 or whole numbers",
+            found[rank].file,
+            count,
+            found[rank].rows,
+            batches[rank].column,
+            first,
+        )
     _decide(found, batches, facts, "items", params, connection)
     return found + _refused(damaged, "items", params)
 

@@ -59,8 +59,8 @@ def _ingest(
     disagreeing = _count(connection, f"({sql(__file__, 'disagreements.sql')})")
     if disagreeing:
         log.warning(
-            "%d items are described differently by two files, and no source.item_columns.updated tells which is newer: "
-            "that of the larger file was taken",
+            "%d items are described differently by two files, and source.item_columns.updated doesn't tell which is "
+            "newer: that of the larger file was taken",
             disagreeing,
         )
     connection.execute(sql(__file__, "log.sql"))

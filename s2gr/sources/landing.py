@@ -109,8 +109,10 @@ def load(batch: Batch, number: int, connection: duckdb.DuckDBPyConnection) -> No
             connection.execute(f"CREATE OR REPLACE TEMP TABLE loaded AS {batch.rows}")
             where = f"{batch.path}: column {batch.column!r}"
             instant = timestamp_sql(connection, "loaded", "moment", batch.moment, batch.unit, where)
+            told = "nullif(nullif(trim(CAST(moment AS VARCHAR)), ''), 'nan')"
+            unread = f", CASE WHEN {instant} IS NULL THEN {told} END" if batch.role == "items" else ""
             connection.execute(
-                f"INSERT INTO {batch.role} SELECT {number}, * EXCLUDE (moment), {instant} AS moment FROM loaded"
+                f"INSERT INTO {batch.role} SELECT {number}, * EXCLUDE (moment), {instant}{unread} FROM loaded"
             )
     finally:
         connection.execute("DROP TABLE IF EXISTS loaded")

@@ -379,6 +379,20 @@ def test_of_two_rows_of_one_item_the_newer_counts_whatever_the_files_are_called(
     assert not warnings
 
 
+def test_an_updated_that_is_no_time_is_told(folder: Folder, warnings: list[str]) -> None:
+    folder.write("log.csv", [("u", "a", T), ("u", "b", T + 1)])
+    header = "item_id,title,text,updated"
+    folder.items("old.csv", [("a", "A", "t", "2024-01-01"), ("b", "B", "t", "")], header)
+    folder.items("new.csv", [("b", "B", "t", "2024-02-01"), ("a", "A new", "t", "01.02.2024")], header)
+    folder.run()
+    assert read_table(folder.workspace.items)["title"].to_pylist() == ["A", "B"]
+    batches = folder.batches()
+    assert (batches["old.csv"]["failed_checks"], batches["new.csv"]["failed_checks"]) == ([], ["batch_updated_read"])
+    assert warnings[0].startswith(
+        "new.csv: 1 of 2 values in column 'updated' are no times, the first is '01.02.2024': these rows count as older"
+    )
+
+
 def test_where_no_time_tells_the_larger_catalogue_counts_and_a_warning_says_so(
     folder: Folder, warnings: list[str]
 ) -> None:

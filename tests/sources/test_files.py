@@ -102,7 +102,7 @@ def test_every_format_gives_the_same_rows(kind: str, tmp_path: Path, connection:
         (row, user, item, start.replace(second=20 + row - 1)) for row, (user, item, _) in enumerate(EVENTS, 1)
     ]
     assert rows(connection, "items") == [
-        (r, i, title, f"{title}. {text}", None) for r, (i, title, text) in enumerate(ITEMS, 1)
+        (r, i, title, f"{title}. {text}", None, None) for r, (i, title, text) in enumerate(ITEMS, 1)
     ]
     assert {key: str(value) for key, value in first_record(landing, connection).items()} == {
         "user_id": "u1",
@@ -126,7 +126,7 @@ def test_columns_are_mapped_and_lists_of_text_are_joined(tmp_path: Path, connect
     )
     read_all(source, connection)
     assert rows(connection, "interactions") == [(1, "7", "x", datetime(2014, 1, 1))]
-    assert rows(connection, "items") == [(1, "x", None, "red, old", None)]
+    assert rows(connection, "items") == [(1, "x", None, "red, old", None, None)]
 
 
 def test_missing_values_are_null_and_float_ids_are_whole_numbers(
