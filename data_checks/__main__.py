@@ -1,4 +1,4 @@
-"""``python -m data_checks [NAME …] [--workdir D]``: run the checks of :data:`SUITES` without Dagster.
+"""``python -m data_checks [NAME …] [--workdir D]``: run the suites (:mod:`data_checks.suites`) without Dagster.
 
 Exits with 1 if a critical check failed, with 2 and one line on a :class:`UserError`.
 """
@@ -6,7 +6,6 @@ Exits with 1 if a critical check failed, with 2 and one line on a :class:`UserEr
 from __future__ import annotations
 
 import argparse
-import importlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,11 +15,10 @@ from rich.table import Table
 from rich.text import Text
 
 from data_checks.result import CheckResult
+from data_checks.suites import SUITES
 from s2gr.console import set_up_logging
 from s2gr.errors import UserError, explained
 from s2gr.params import load_params
-
-SUITES = ("events", "items", "content", "cooccurrence", "sids", "recommendations", "drift")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         results: list[CheckResult] = []
         with explained():
             for suite in given.suites or SUITES:
-                results += importlib.import_module(f"data_checks.{suite}").check(given.workdir, params)
+                results += SUITES[suite].check(given.workdir, params)
     except UserError as error:
         print(f"error: data_checks: {error}", file=sys.stderr)
         return 2

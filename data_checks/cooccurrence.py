@@ -7,7 +7,7 @@ from pathlib import Path
 
 from data_checks.inputs import Facts, column_types, fetch_facts, type_facts
 from data_checks.result import Check, CheckResult
-from data_checks.suite import Rule, between, none_of, one_of, validate_schema_first
+from data_checks.suite import Rule, between, none_of, type_rules, validate_schema_first
 from data_checks.vectors import vector_facts, vector_rules, vector_types
 from s2gr.console import log
 from s2gr.database import database, one_file, sql
@@ -21,17 +21,7 @@ _TYPES = {"item_a": "string", "item_b": "string", "count": "int64"}
 _MAX_WITHOUT_PAIR = 0.5
 
 _RULES: tuple[Rule, ...] = (
-    *(
-        one_of(
-            f"pairs_{column}_type",
-            "critical",
-            f"The graph is built from `{column}` as {kind}.",
-            "facts",
-            f"{column}_type",
-            [kind],
-        )
-        for column, kind in _TYPES.items()
-    ),
+    *type_rules("pairs", "The graph is built from `{column}` as {kind}.", _TYPES),
     none_of("pairs_known", "critical", "An item outside the catalogue has no vector to align.", "unknown_pairs"),
     none_of(
         "pairs_ordered_and_unique",

@@ -10,7 +10,7 @@ from typing import Any
 
 from data_checks.inputs import Facts, column_types, fetch_facts, type_facts
 from data_checks.result import Check, CheckResult
-from data_checks.suite import FACTS, Rule, between, none_of, one_of, validate_schema_first
+from data_checks.suite import Rule, between, none_of, type_rules, validate_schema_first
 from s2gr.console import log
 from s2gr.database import database, one_file, sql
 from s2gr.made_with import params_of
@@ -40,17 +40,7 @@ _MAX_POPULAR = 0.3
 
 def _rules(k_core: int) -> tuple[Rule, ...]:
     return (
-        *(
-            one_of(
-                f"events_{column}_type",
-                "critical",
-                f"Every later stage reads `{column}` of the log as {kind}.",
-                FACTS,
-                f"{column}_type",
-                [kind],
-            )
-            for column, kind in _TYPES.items()
-        ),
+        *type_rules("events", "Every later stage reads `{column}` of the log as {kind}.", _TYPES),
         *(
             none_of(
                 f"events_{column}_present",

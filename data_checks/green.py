@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 
 from data_checks import sids
-from data_checks.__main__ import SUITES
 from data_checks.result import CheckResult
+from data_checks.suites import SUITES
 from s2gr.errors import UserError
 from s2gr.params import Params
 from s2gr.workspace import Workspace
@@ -25,12 +24,11 @@ def faults(workspace_root: Path, params: Params, champion: Workspace | None) -> 
     Raises: UserError: if a file of the workspace is missing or damaged.
     """
     found = []
-    for suite in SUITES:
-        if suite == "drift":
+    for name, suite in SUITES.items():
+        if name == "drift":
             continue
-        results = importlib.import_module(f"data_checks.{suite}").check(workspace_root, params)
-        failed = [result for result in results if not result.passed]
-        held = _passed_by(champion, params) if suite == "sids" and failed else set()
+        failed = [result for result in suite.check(workspace_root, params) if not result.passed]
+        held = _passed_by(champion, params) if name == "sids" and failed else set()
         found += [_told(result) for result in failed if result.severity == "critical" or result.name in held]
     return found
 

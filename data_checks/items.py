@@ -6,7 +6,7 @@ from pathlib import Path
 
 from data_checks.inputs import Facts, column_types, fetch_facts, json_artefact, type_facts
 from data_checks.result import Check, CheckResult
-from data_checks.suite import Rule, between, none_of, one_of, validate_schema_first
+from data_checks.suite import Rule, between, none_of, type_rules, validate_schema_first
 from s2gr.console import log
 from s2gr.database import database, one_file, sql
 from s2gr.made_with import params_of
@@ -20,17 +20,7 @@ _MAX_WITHOUT_TEXT = 0.2
 _MAX_SAME_TEXT = 0.2
 
 _RULES: tuple[Rule, ...] = (
-    *(
-        one_of(
-            f"items_{column}_type",
-            "critical",
-            f"Content and reports read `{column}` of the catalogue as {kind}.",
-            "facts",
-            f"{column}_type",
-            [kind],
-        )
-        for column, kind in _TYPES.items()
-    ),
+    *type_rules("items", "Content and reports read `{column}` of the catalogue as {kind}.", _TYPES),
     between("items_not_empty", "critical", "Without items there is nothing to recommend.", "items", low=1),
     *(
         none_of(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from data_checks.inputs import Facts, column_types, fetch_facts, type_facts
 from data_checks.result import Check, CheckResult
-from data_checks.suite import Rule, between, none_of, one_of, validate_schema_first
+from data_checks.suite import Rule, between, none_of, type_rules, validate_schema_first
 from s2gr.console import log
 from s2gr.database import database, one_file, sql
 from s2gr.made_with import params_of
@@ -20,17 +20,7 @@ _MAX_SHORT = 0.01
 _MAX_FAVOURITE = 0.5
 
 _RULES: tuple[Rule, ...] = (
-    *(
-        one_of(
-            f"recommendations_{column}_type",
-            "critical",
-            f"Whoever takes the recommendations reads `{column}` as {kind}.",
-            "facts",
-            f"{column}_type",
-            [kind],
-        )
-        for column, kind in _TYPES.items()
-    ),
+    *type_rules("recommendations", "Whoever takes the recommendations reads `{column}` as {kind}.", _TYPES),
     between("recommendations_not_empty", "critical", "Without rows nobody is recommended anything.", "rows", low=1),
     none_of(
         "recommendations_sorted",

@@ -61,6 +61,21 @@ def one_of(name: str, severity: Severity, why: str, batch: str, column: str, val
     return rule(name, severity, why, batch, "ExpectColumnValuesToBeInSet", column=column, value_set=list(values))
 
 
+def type_rules(name: str, why: str, types: Mapping[str, str]) -> tuple[Rule, ...]:
+    """The columns are there and have these ``types``; ``why`` may name the ``{column}`` and its ``{kind}``."""
+    return tuple(
+        one_of(
+            f"{name}_{column}_type",
+            "critical",
+            why.format(column=column, kind=kind),
+            FACTS,
+            f"{column}_type",
+            [kind],
+        )
+        for column, kind in types.items()
+    )
+
+
 def not_null(name: str, severity: Severity, why: str, batch: str, column: str) -> Rule:
     return rule(name, severity, why, batch, "ExpectColumnValuesToNotBeNull", column=column)
 

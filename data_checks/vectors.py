@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from data_checks.inputs import Facts, column_types
-from data_checks.suite import Rule, between, none_of, one_of
+from data_checks.suite import Rule, between, none_of, type_rules
 from s2gr.embeddings import embedding_matrix
 from s2gr.workspace import read_table
 
@@ -28,17 +28,7 @@ _MAX_COSINE = 0.9
 def vector_rules(name: str, what: str) -> tuple[Rule, ...]:
     """What is held about the vectors of every item; ``name`` begins the checks' names, ``what`` is what they hold."""
     return (
-        *(
-            one_of(
-                f"{name}_{column}_type",
-                "critical",
-                f"Later stages read `{column}` of the {what} as {kind}.",
-                "facts",
-                f"{column}_type",
-                [kind],
-            )
-            for column, kind in _TYPES.items()
-        ),
+        *type_rules(name, f"Later stages read `{{column}}` of the {what} as {{kind}}.", _TYPES),
         none_of(
             f"{name}_in_catalogue_order",
             "critical",

@@ -2,23 +2,14 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
 
 import dagster as dg
 
-from data_checks import content, cooccurrence, drift, events, items, recommendations, sids
-from data_checks.result import Check, CheckResult
+from data_checks.result import CheckResult
+from data_checks.suites import STAGES, SUITES, Suite
 from orchestration.dvc_project import PROJECT
 
 SEVERITIES = {"critical": dg.AssetCheckSeverity.ERROR, "warning": dg.AssetCheckSeverity.WARN}
-
-
-class Suite(Protocol):
-    """A module of data_checks: what it checks, known without importing what does the checking."""
-
-    CHECKS: tuple[Check, ...]
-
-    def check(self, workspace_root: Path) -> list[CheckResult]: ...
 
 
 def suite(name: str, asset: str, module: Suite) -> dg.AssetChecksDefinition:
@@ -55,12 +46,7 @@ def asset_check_result(asset: str, result: CheckResult) -> dg.AssetCheckResult:
 def checks() -> dg.Definitions:
     return dg.Definitions(
         asset_checks=[
-            suite("events_suite", "events", events),
-            suite("items_suite", "events", items),
-            suite("content_suite", "content", content),
-            suite("cooccurrence_suite", "cooccurrence", cooccurrence),
-            suite("sids_suite", "sids", sids),
-            suite("recommendations_suite", "recommendations", recommendations),
-            suite("drift", "events", drift),
+            suite(name if name == "drift" else f"{name}_suite", STAGES.get(name, name), module)
+            for name, module in SUITES.items()
         ]
     )

@@ -23,7 +23,7 @@ IN_PROGRESS = [
     dg.DagsterRunStatus.CANCELING,
 ]
 # Not yet begun or not yet over.
-UNFINISHED = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, *IN_PROGRESS]
+UNFINISHED = [dg.DagsterRunStatus.NOT_STARTED, *IN_PROGRESS]
 
 
 @dg.sensor(

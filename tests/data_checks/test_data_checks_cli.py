@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from data_checks.__main__ import SUITES, main
+from data_checks.__main__ import main
+from data_checks.suites import SUITES
 
 HEAVY = ("great_expectations", "evidently", "pandas", "dagster")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from data_checks.__main__ import SUITES
+from data_checks.suites import SUITES
 from orchestration.definitions import defs
 from orchestration.dvc_project import PROJECT
 from s2gr.code_behind import sources
