@@ -105,7 +105,7 @@ def read_new_items(path: Path, params: Params, workspace: Workspace, content: Fr
     columns = params.source.item_columns
     with database(params.runtime, workspace.state) as connection, readable(path):
         file = open_file(path, connection)
-        with_embedding = "embedding" in file.columns and path.suffix == ".parquet"
+        with_embedding = "embedding" in file.columns and path.suffix.lower() == ".parquet"
         wanted = [columns.item] if with_embedding else _wanted(columns)
         missing = [name for name in wanted if name not in file.columns]
         if missing:

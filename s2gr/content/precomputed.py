@@ -31,12 +31,12 @@ def load_precomputed(item_ids: Sequence[str], source: Source, file: str, ids_fil
     path = source.file(file, "content.embeddings")
     if not path.is_file():
         raise UserError(f"content.embeddings: {path.absolute()} does not exist (it is looked for below source.path)")
-    if path.suffix == ".npy":
+    if path.suffix.lower() == ".npy":
         if ids_file is None:
             raise UserError(f"content.ids: {path} needs the text file of its item ids, one a line, in row order")
         ids_path = source.file(ids_file, "content.ids")
         vectors, ids = _read_npy(path), _read_ids(ids_path)
-    elif path.suffix == ".parquet":
+    elif path.suffix.lower() == ".parquet":
         vectors, ids, ids_path = *read_parquet_vectors(path, "item_id"), path
     else:
         raise UserError(f"content.embeddings: {path} must be a .npy or a .parquet file")

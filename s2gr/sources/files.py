@@ -9,17 +9,21 @@ from pathlib import Path
 
 import duckdb
 
+from s2gr.console import log
 from s2gr.errors import UserError
 from s2gr.params import Source
 from s2gr.sources.folder import (
+    SUFFIXES,
     TEXT_SUFFIXES,
     candidates,
     digest,
     identity,
     is_pattern,
     landed_files,
+    passed_over,
     sidecar,
     snapshot,
+    suffix,
     with_sidecars,
 )
 from s2gr.sources.formats import DataFile, open_file
@@ -37,6 +41,7 @@ def open_files(source: Source, connection: duckdb.DuckDBPyConnection) -> Landing
     """
     if not source.path.is_dir():
         raise UserError(f"source.path: {source.path.absolute()} is not a folder; give the one that holds your files")
+    _tell_of_unread(source)
     named = {role: _named(source, role) for role in _ROLES}
     before = snapshot(with_sidecars(landed_files(source)))
     digests = {path: _digest(path) for path in before}
@@ -69,6 +74,16 @@ def open_files(source: Source, connection: duckdb.DuckDBPyConnection) -> Landing
         raise UserError(_nothing_fits(source, refused))
     known = identity(digests.values())
     return Landing(batches, refused, ignored, copies, before, known, lambda: with_sidecars(landed_files(source)))
+
+
+def _tell_of_unread(source: Source) -> None:
+    # Whoever names files knows of the others.
+    if source.interactions is not None or source.items is not None:
+        return
+    names = [path.relative_to(source.path).as_posix() for path in passed_over(source.path)]
+    if names:
+        told, known = ", ".join(names[:3]), ", ".join(SUFFIXES)
+        log.warning("%d files are passed over (%s), as their names end in none of %s", len(names), told, known)
 
 
 def _named(source: Source, role: Role) -> list[Path] | None:
@@ -183,7 +198,7 @@ def _told_digest(path: Path) -> str | None:
 
 def _ends_in_a_line(path: Path) -> bool:
     """False for text whose last line has no end: it may have been cut within it. Packed text has a checksum."""
-    if not path.name.endswith(TEXT_SUFFIXES):
+    if suffix(path) not in TEXT_SUFFIXES:
         return True
     with path.open("rb") as file:
         file.seek(-1, os.SEEK_END)

@@ -16,6 +16,8 @@ from s2gr.params import Source
 
 TEXT_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
 SUFFIXES = (".parquet", *TEXT_SUFFIXES, *(f"{suffix}.gz" for suffix in TEXT_SUFFIXES))
+# Of data that is not read as it is: who puts it there should know.
+_UNREAD = (".json", ".gz", ".bz2", ".xz", ".zst", ".zip", ".xlsx", ".xls", ".avro", ".orc", ".feather", ".arrow")
 # Of names that do not count, folders' too: hidden files, and what Hadoop and Spark are still writing.
 _UNFINISHED = (".", "_")
 
@@ -39,14 +41,26 @@ def walk(folder: Path, onerror: Callable[[OSError], None] | None = None) -> Iter
         above |= {os.path.join(place, name): {*above[place], inside[name]} for name in folders}
 
 
+def suffix(path: Path) -> str:
+    """Which of :data:`SUFFIXES` the name ends in, in small or capital letters; empty: in none."""
+    return next((one for one in SUFFIXES if path.name.lower().endswith(one)), "")
+
+
 def candidates(folder: Path) -> list[Path]:
     """The files below ``folder`` that count, by name."""
+    return [path for path in _finished(folder) if suffix(path)]
+
+
+def passed_over(folder: Path) -> list[Path]:
+    """The files below ``folder`` that do not count, though they look like data."""
+    return [path for path in _finished(folder) if not suffix(path) and path.name.lower().endswith(_UNREAD)]
+
+
+def _finished(folder: Path) -> list[Path]:
     return [
         path
         for path in sorted(place / name for place, names in walk(folder) for name in names)
-        if path.name.endswith(SUFFIXES)
-        and not any(part.startswith(_UNFINISHED) for part in path.relative_to(folder).parts)
-        and path.is_file()
+        if not any(part.startswith(_UNFINISHED) for part in path.relative_to(folder).parts) and path.is_file()
     ]
 
 

@@ -14,7 +14,7 @@ import duckdb
 from s2gr.database import identifier, literal, one_file
 from s2gr.errors import UserError
 from s2gr.sources.faults import long_line, readable
-from s2gr.sources.folder import SUFFIXES
+from s2gr.sources.folder import SUFFIXES, suffix
 
 # Keys that the first so many lines of a JSONL file show are its columns.
 _SAMPLE = 10_000
@@ -74,13 +74,13 @@ def open_file(path: Path, connection: duckdb.DuckDBPyConnection) -> DataFile:
         raise UserError(f"{path.absolute()} does not exist; check source.path and the file's name")
     if path.stat().st_size == 0:
         raise UserError(f"{path} is empty; expected columns and rows")
-    if not path.name.endswith(SUFFIXES):
+    kind = suffix(path).removesuffix(".gz")
+    if not kind:
         raise UserError(f"{path}: expected a file that ends in one of {', '.join(SUFFIXES)}")
-    kind = path.name.removesuffix(".gz")
     with readable(path):
-        if kind.endswith(".parquet"):
+        if kind == ".parquet":
             return _open_parquet(path, connection)
-        if kind.endswith((".csv", ".tsv")):
+        if kind in (".csv", ".tsv"):
             return _open_csv(path)
         return _open_jsonl(path, connection)
 
@@ -118,7 +118,7 @@ def _open_csv(path: Path) -> DataFile:
 def _text(path: Path) -> str:
     """The first arguments of ``read_csv`` and ``read_ndjson_objects``."""
     # Told, as DuckDB takes what follows a ``?`` for no part of the name.
-    return f"{one_file(path)}, compression = '{'gzip' if path.name.endswith('.gz') else 'none'}'"
+    return f"{one_file(path)}, compression = '{'gzip' if _packed(path) else 'none'}'"
 
 
 def _named(names: list[str]) -> list[str]:
@@ -145,7 +145,11 @@ def _refuse_long_lines(path: Path) -> None:
 
 
 def _bytes(path: Path) -> IO[bytes]:
-    return cast(IO[bytes], gzip.open(path)) if path.name.endswith(".gz") else path.open("rb")
+    return cast(IO[bytes], gzip.open(path)) if _packed(path) else path.open("rb")
+
+
+def _packed(path: Path) -> bool:
+    return suffix(path).endswith(".gz")
 
 
 def _first_line(path: Path) -> str:
@@ -161,7 +165,7 @@ def _first_line(path: Path) -> str:
 
 
 def _open_jsonl(path: Path, connection: duckdb.DuckDBPyConnection) -> DataFile:
-    if path.name.endswith(".gz"):
+    if _packed(path):
         _unpack(path)
     scan = f"SELECT row_number() OVER () AS s2gr_row, json AS record FROM read_ndjson_objects({_text(path)})"
     keys = connection.execute(

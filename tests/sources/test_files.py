@@ -399,6 +399,25 @@ def test_of_a_content_that_is_nowhere_sound_one_name_is_refused(
     assert landing.copies == {"b.csv": "a.csv"}
 
 
+@pytest.mark.parametrize("kind", ["parquet", "csv", "csv.gz", "jsonl", "jsonl.gz"])
+def test_a_suffix_in_capital_letters_counts(kind: str, tmp_path: Path, connection: duckdb.DuckDBPyConnection) -> None:
+    land_events(tmp_path, "log", kind, EVENTS)
+    (tmp_path / f"log.{kind}").rename(tmp_path / f"LOG.{kind.upper()}")
+    landing = read_all(Source(kind="files", path=tmp_path), connection)
+    assert [(batch.name, batch.unended) for batch in landing.batches] == [(f"LOG.{kind.upper()}", False)]
+    assert len(rows(connection, "interactions")) == 3
+
+
+def test_data_that_is_not_read_is_told_of(
+    tmp_path: Path, connection: duckdb.DuckDBPyConnection, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("log.csv", "more.JSON", "old.csv.bz2", "README.md", "v.npy", "log.csv.part", "_tmp.json"):
+        (tmp_path / name).write_text(GOOD)
+    with caplog.at_level("WARNING"):
+        open_source(Source(kind="files", path=tmp_path), connection, tmp_path)
+    assert [line for line in caplog.messages if "passed over (more.JSON, old.csv.bz2), as their names" in line]
+
+
 def test_files_in_a_linked_folder_count_once_though_links_go_round(
     tmp_path: Path, connection: duckdb.DuckDBPyConnection
 ) -> None:
