@@ -206,8 +206,12 @@ def _landing(workspace: Workspace, params: Params) -> Facts:
     """Files in the landing folder whose content the log has not seen, and how much of it lies in refused files."""
     files = read_table(workspace.batches, ["batch", "role", "status", "failed_checks", "rows"]).to_pylist()
     folder = workspace.root / params.source.path
-    if params.source.kind != "files" or not folder.is_dir():
-        return {"unread_files": 0, "refused_share": _refused_share(files, {})}
+    refused = _refused_share(files, {})
+    if params.source.kind != "files":
+        return {"unread_files": 0, "refused_share": refused}
+    if not folder.is_dir():
+        missing = f"{folder} is not a folder"
+        return {"unread_files": None, "unread_files_examples": [missing], "refused_share": refused}
     landed = {path: digest(path) for path in landed_files(params.source.model_copy(update={"path": folder}))}
     known = {file["batch"] for file in files}
     names = [path.relative_to(folder).as_posix() for path, content in landed.items() if content not in known]

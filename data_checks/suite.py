@@ -180,8 +180,11 @@ def _expectation(gx: Any, entry: Rule) -> Any:
 
 def _observed(found: Any, entry: Rule, frame: pd.DataFrame) -> str | int | float:
     if entry.batch == FACTS:
-        value = frame[entry.arguments["column"]].iloc[0].item() if _is_number(frame, entry) else None
-        return str(frame[entry.arguments["column"]].iloc[0]) if value is None else value
+        value = frame[entry.arguments["column"]].iloc[0]
+        if value is None:
+            return "not measured"
+        observed: str | int | float = value.item() if _is_number(frame, entry) else str(value)
+        return observed
     unexpected = found.result.get("unexpected_count")
     if unexpected is None:
         faults = [fault["exception_message"] for fault in _exceptions(found.exception_info)]

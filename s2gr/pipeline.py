@@ -22,6 +22,9 @@ from s2gr.params import Params
 from s2gr.stage import STAGES, execute
 from s2gr.workspace import Workspace
 
+# The parameters that are paths, from where the command is called.
+_PATHS = (("source", "path"), ("content", "frozen"), ("codebook", "warm_start"), ("sids", "previous"))
+
 
 class StageFailed(Exception):
     """A stage that ran in a process of its own has told its error there."""
@@ -88,9 +91,17 @@ def _run(stage: str, params: Params, workspace: Workspace, worked_from: Fingerpr
 
 
 def _save_params(params: Params, workspace: Workspace) -> None:
+    told = params.model_dump(mode="json")
+    # Whoever reads them later may stand in another folder.
+    for section, name in _PATHS:
+        if told[section][name] is not None:
+            told[section][name] = os.path.abspath(told[section][name])
+    model = told["content"]["model"]
+    if model and os.path.isdir(model):
+        told["content"]["model"] = os.path.abspath(model)
     path = workspace.params
     temporary = path.with_suffix(".tmp")
-    temporary.write_text(yaml.safe_dump(params.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
+    temporary.write_text(yaml.safe_dump(told, sort_keys=False), encoding="utf-8")
     os.replace(temporary, path)
 
 

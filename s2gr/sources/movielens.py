@@ -94,7 +94,8 @@ def open_movielens(source: Source, connection: duckdb.DuckDBPyConnection, downlo
     found = _find(source.path) or _find(downloads)
     if found is None:
         # A folder that was named and does not exist, or holds something else, was not meant for MovieLens.
-        if source.path != Source().path and not (source.path.is_dir() and not any(source.path.iterdir())):
+        own = source.path.absolute() != Source().path.absolute()
+        if own and not (source.path.is_dir() and not any(source.path.iterdir())):
             raise UserError(
                 f"source.path: {source.path} holds no MovieLens-100K files (u.data and u.item, or ml-100k.inter and "
                 "ml-100k.item); for your own data set source.kind to `files`"

@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 from s2gr import freshness
 from s2gr.cli import app
 from s2gr.errors import UserError
+from s2gr.made_with import params_of
 from s2gr.params import Params
 from s2gr.stage import STAGES
 from s2gr.workspace import Workspace, read_json
@@ -79,6 +80,20 @@ def test_changed_raw_file_runs_everything_that_reads_it(stages: Any, tmp_path: P
     for name in ("v.npy", "v.txt"):
         (landing / name).write_text("b")
         assert again(stages, *FILES, *VECTORS) == ["content"]
+
+
+def test_paths_are_noted_as_they_are_seen_from_anywhere(
+    stages: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/log.csv").write_text("a")
+    mine = (*FILES, "--set", "source.path=mine", "--set", "sids.previous=old.parquet")
+    run(*mine)
+    assert again(stages, *mine) == []
+    monkeypatch.chdir("/")
+    noted = params_of(Workspace(tmp_path / "w"))
+    assert noted.source.path == tmp_path / "mine"
+    assert noted.sids.previous == tmp_path / "old.parquet"
 
 
 def test_changed_movielens_file_runs_events(stages: Any, tmp_path: Path) -> None:

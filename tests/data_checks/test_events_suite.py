@@ -195,6 +195,16 @@ def test_a_file_that_the_log_has_not_seen_is_shown(artefacts: Any, tmp_path: Pat
     assert results["landed_files_read"].metadata["examples"] == ["new.csv"]
 
 
+def test_a_landing_folder_that_is_gone_is_not_taken_for_read(artefacts: Any, tmp_path: Path) -> None:
+    artefacts.write(tmp_path)
+    (tmp_path / "params.yaml").write_text("source: {kind: files, path: gone}\n")
+    results = {result.name: result for result in events.check(tmp_path)}
+    found = results["landed_files_read"]
+    assert not found.passed
+    assert found.metadata["observed"] == "not measured"
+    assert found.metadata["examples"] == [f"{tmp_path / 'gone'} is not a folder"]
+
+
 def test_k_core_comes_from_the_params_of_the_workspace(artefacts: Any, tmp_path: Path) -> None:
     artefacts.write(tmp_path)
     (tmp_path / "params.yaml").write_text("events: {k_core: 13}\n")
