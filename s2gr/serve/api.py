@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict
 from http import HTTPStatus
@@ -21,6 +20,7 @@ from s2gr import __version__
 from s2gr.console import log
 from s2gr.params import Serve
 from s2gr.reasoner.recommender import IntArray, Recommended, with_fresh
+from s2gr.serve.aside import Aside
 from s2gr.serve.batching import Asked, Batcher, Overloaded
 from s2gr.serve.decoders import Decoder
 from s2gr.serve.explained import Explained
@@ -33,8 +33,8 @@ _ABOUT = """Recommendations of a published S²GR model, and why.
 
 Whatever version is published, and whatever lists of allowed items change, is taken over while the service runs; each
 answer names the version that it is from. Requests that come together are ranked together."""
-# Explanations that may wait: each takes some tens of milliseconds.
-_EXPLANATIONS = 32
+# Explanations that may wait, and searches for similar items: each takes up to some tens of milliseconds.
+_ASIDE = 32
 # After a failure, times the usual time between two looks at what is published.
 _PATIENCE = 10
 _TOLD = {
@@ -59,8 +59,7 @@ def application(shelf: Shelf, limits: Serve, keys: Sequence[str] = ()) -> FastAP
     """
     monitoring = Monitoring(lambda: len(batcher), lambda: batcher.joined)
     batcher = Batcher(limits.batch, limits.waiting, monitoring.ranked)
-    explaining = ThreadPoolExecutor(1, "explaining")
-    explanations = asyncio.Semaphore(_EXPLANATIONS)
+    explaining, comparing = Aside("explaining", _ASIDE), Aside("comparing", _ASIDE)
     requests = Requests.of(limits)
 
     @asynccontextmanager
@@ -74,7 +73,8 @@ def application(shelf: Shelf, limits: Serve, keys: Sequence[str] = ()) -> FastAP
             with suppress(asyncio.CancelledError):
                 await task
         batcher.close()
-        explaining.shutdown(wait=False, cancel_futures=True)
+        explaining.close()
+        comparing.close()
 
     app = FastAPIOffline(
         redoc_url=None, title="S²GR", version=__version__, description=_ABOUT, lifespan=lifespan, favicon_url="data:,"
@@ -106,19 +106,15 @@ def application(shelf: Shelf, limits: Serve, keys: Sequence[str] = ()) -> FastAP
         served = shelf.current
         rows, unknown = _known(served, asked.history)
         exclude = _hidden(served, asked, rows)
-        if explanations.locked():
-            raise Overloaded
-        async with explanations:
-            running = asyncio.get_running_loop().run_in_executor(
-                explaining, served.explainer.of_rows, rows, asked.k, exclude
-            )
-            return _answer({**asdict(await _in_time(limits, running)), "unknown": unknown})
+        found = await _in_time(limits, explaining.run(served.explainer.of_rows, rows, asked.k, exclude))
+        return _answer({**asdict(found), "unknown": unknown})
 
     async def similar_to(asked: requests.similar) -> Response:  # type: ignore[name-defined]
         """Items like one, as the model has learned them from what they are and what people take with them."""
         served = shelf.current
         rows, _ = _known(served, [asked.item_id])
-        found = similar(served, int(rows[0]), asked.k, _hidden(served, asked))
+        hidden = _hidden(served, asked)
+        found = await _in_time(limits, comparing.run(similar, served, int(rows[0]), asked.k, hidden))
         items = [{**vars(served.recommender.item(row)), "cosine": cosine} for row, cosine in found]
         return _answer({"version": served.version, "items": items})
 
@@ -143,7 +139,7 @@ def application(shelf: Shelf, limits: Serve, keys: Sequence[str] = ()) -> FastAP
     app.add_exception_handler(Overloaded, busy)
     # For the documentation's page; the gate is what asks for it.
     locks = [Security(APIKeyHeader(name="X-API-Key", auto_error=False))] if keys else []
-    examples = _examples(shelf.current)
+    examples = _examples(shelf.current.recommender.item_ids[:3])
     for path, function, model in (
         ("/recommend", recommend, Recommendations),
         ("/explain", explain, Explained),
@@ -235,11 +231,10 @@ async def _refused(_: Request, error: Exception) -> Response:
     return problem(HTTPStatus(error.status_code), str(error.detail), dict(error.headers or {}))
 
 
-def _examples(served: Served) -> dict[str, dict[str, Any]]:
-    """A request for each path that this bundle can answer."""
-    known = served.recommender.item_ids[:3]
+def _examples(item_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """A request for each path."""
     return {
-        "/recommend": {"history": known, "k": 5},
-        "/explain": {"history": known, "k": 1},
-        "/similar": {"item_id": known[0], "k": 5},
+        "/recommend": {"history": item_ids, "k": 5},
+        "/explain": {"history": item_ids, "k": 1},
+        "/similar": {"item_id": item_ids[0], "k": 5},
     }

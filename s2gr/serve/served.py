@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -24,6 +25,7 @@ from s2gr.manifest import read_manifest
 from s2gr.params import Params
 from s2gr.publish.versions import current_bundle, current_version
 from s2gr.reasoner.recommender import IntArray, Recommender
+from s2gr.reasoner.top import top_items
 from s2gr.serve.explained import Explainer
 from s2gr.serve.item_lists import read_item_list
 
@@ -133,10 +135,10 @@ class Shelf:
 
 def similar(served: Served, row: int, k: int, hidden: IntArray) -> list[tuple[int, float]]:
     """The ``k`` items whose vectors point most where that of ``row`` does, none of ``hidden``, and the cosines."""
-    cosine = (served.directions @ served.directions[row]).cpu().numpy()
-    cosine[np.append(hidden, row)] = -np.inf
-    best = np.argsort(-cosine, kind="stable")[:k]
-    return [(int(other), float(cosine[other])) for other in best if cosine[other] > -np.inf]
+    cosine = served.directions @ served.directions[row]
+    cosine[torch.from_numpy(np.append(hidden, row))] = -torch.inf
+    best, items = top_items(cosine[None], k)
+    return [pair for pair in zip(items[0].tolist(), best[0].tolist(), strict=True) if pair[0] >= 0]
 
 
 def _stamp(path: Path | None) -> _Stamp:

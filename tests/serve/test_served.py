@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from pathlib import Path
+from typing import Any
 
+import httpx
+import numpy as np
 import pytest
 
 from s2gr.errors import UserError
-from s2gr.params import Params, Runtime
+from s2gr.params import Params, Runtime, Serve
 from s2gr.publish.versions import current_version, switch
-from s2gr.serve.served import Lists, Shelf
+from s2gr.serve import api
+from s2gr.serve.served import Lists, Shelf, similar
 from s2gr.workspace import Workspace
 
 
@@ -50,3 +56,37 @@ def test_a_list_that_fits_the_new_version_alone_comes_with_it(served: Workspace,
     assert shelf.refresh()
     assert len(hidden(shelf)) == 58
     assert not shelf.refresh()
+
+
+def test_nobody_waits_for_who_looks_for_similar_items(served: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    shelf = Shelf(served.published, Params(runtime=Runtime(threads=1)), Lists())
+    others, begun = threading.Event(), threading.Event()
+
+    def slow(*arguments: Any) -> list[tuple[int, float]]:
+        begun.set()
+        assert others.wait(20), "somebody else was not answered meanwhile"
+        return similar(*arguments)
+
+    monkeypatch.setattr(api, "similar", slow)
+
+    async def ask() -> httpx.Response:
+        transport = httpx.ASGITransport(api.application(shelf, Serve(timeout=60)))
+        async with httpx.AsyncClient(transport=transport, base_url="http://service") as http:
+            looking = asyncio.create_task(http.post("/similar", json={"item_id": "i30", "k": 4}))
+            await asyncio.to_thread(begun.wait, 20)
+            assert (await http.get("/health")).status_code == 200
+            others.set()
+            return await looking
+
+    assert len(asyncio.run(ask()).json()["items"]) == 4
+
+
+def test_of_equally_similar_items_the_first_ones_come_first(served: Workspace) -> None:
+    bundle = Shelf(served.published, Params(runtime=Runtime(threads=1)), Lists()).current
+    bundle.directions[20:50] = bundle.directions[20].clone()
+    cosine = (bundle.directions @ bundle.directions[30]).numpy()
+    order = [row for row in np.argsort(-cosine, kind="stable").tolist() if row not in (30, 22)]
+    for k in (3, 28, 58, 100):
+        found = similar(bundle, 30, k, np.array([22]))
+        assert [row for row, _ in found] == order[:k]
+        assert [value for _, value in found] == cosine[order[:k]].tolist()
