@@ -348,7 +348,7 @@ class Serve(Section):
     listed: Count = 10_000
     # Size of a request's body.
     body_kb: Count = 256
-    # Seconds for a request to arrive, and for its answer.
+    # Seconds for the head of a request to arrive, for its body, and for its answer.
     timeout: Positive = 5.0
     # Processes that rank; 0: the service does it itself, in a thread.
     decoders: Annotated[int, Field(ge=0)] = 2

@@ -33,7 +33,7 @@ class Gate:
 
     Args:
         body: bytes that a request may have.
-        seconds: for it to arrive.
+        seconds: for a body to arrive.
         keys: one of them must be given, unless there are none.
     """
 

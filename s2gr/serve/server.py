@@ -14,6 +14,7 @@ import uvicorn
 from s2gr.errors import UserError
 from s2gr.params import Params
 from s2gr.serve.api import application
+from s2gr.serve.connection import connection
 from s2gr.serve.served import Lists, Shelf
 
 # One or more keys, parted by blanks, so that an old and a new one may hold at once.
@@ -47,6 +48,7 @@ def serve(
         log_level="warning",
         access_log=False,
         server_header=False,
+        http=connection(params.serve.timeout),
         timeout_graceful_shutdown=_GRACE,
         timeout_keep_alive=_KEPT,
     )

@@ -269,7 +269,7 @@ def test_a_key_is_asked_for_where_there_is_one(published: Workspace) -> None:
             assert service.http.post("/recommend", json=asked, headers=headers).status_code == 200
 
 
-def test_a_body_that_does_not_come_is_not_waited_for(published: Workspace, tmp_path: Path) -> None:
+def test_a_head_or_a_body_that_does_not_come_is_not_waited_for(published: Workspace, tmp_path: Path) -> None:
     overlay = tmp_path / "serve.yaml"
     overlay.write_text("serve: {timeout: 0.5}\n", encoding="utf-8")
     with serving(published, "--params", str(overlay)) as service:
@@ -287,6 +287,22 @@ def variant(finished: Workspace, number: int) -> None:
     write_table(items.set_column(column, items.schema.field("title"), titles), finished.items)
     config = read_json(finished.reasoner / "config.json")
     share = number / 10
+        begun, whole = b"GET /health HTTP/1.1\r\nHost: x\r\n", b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+        for sent in (b"", begun):
+            with socket.create_connection((where.hostname, where.port), timeout=PATIENCE) as connection:
+                connection.sendall(sent)
+                assert connection.recv(100) == b""
+        with socket.create_connection((where.hostname, where.port), timeout=PATIENCE) as connection:
+            for _ in range(2):
+                connection.sendall(whole)
+                answer = b""
+                while not answer.endswith(b"}"):
+                    answer += connection.recv(1000)
+                assert answer.startswith(b"HTTP/1.1 200")
+                # Between two requests it may be silent for longer.
+                time.sleep(0.7)
+            connection.sendall(begun)
+            assert connection.recv(100) == b""
     weights = {"sid": 1 - share, "interest": share, "walk": 0.0, "walk_undirected": 0.0}
     config["fusion"] = {"everything": weights, "unseen": weights, "repeats": 1.0}
     write_json(config, finished.reasoner / "config.json")
