@@ -35,6 +35,8 @@ Whatever version is published, and whatever lists of allowed items change, is ta
 answer names the version that it is from. Requests that come together are ranked together."""
 # Explanations that may wait, and searches for similar items: each takes up to some tens of milliseconds.
 _ASIDE = 32
+# Item ids of the examples where a key is asked for: the documentation is open, the catalogue is not.
+_MADE_UP = ("an item", "another item", "a third one")
 # After a failure, times the usual time between two looks at what is published.
 _PATIENCE = 10
 _TOLD = {
@@ -139,7 +141,7 @@ def application(shelf: Shelf, limits: Serve, keys: Sequence[str] = ()) -> FastAP
     app.add_exception_handler(Overloaded, busy)
     # For the documentation's page; the gate is what asks for it.
     locks = [Security(APIKeyHeader(name="X-API-Key", auto_error=False))] if keys else []
-    examples = _examples(shelf.current.recommender.item_ids[:3])
+    examples = _examples(_MADE_UP if keys else shelf.current.recommender.item_ids[:3])
     for path, function, model in (
         ("/recommend", recommend, Recommendations),
         ("/explain", explain, Explained),

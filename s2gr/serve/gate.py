@@ -70,8 +70,9 @@ class Gate:
         if not self._keys or path.startswith(OPEN):
             return True
         given = headers.get("x-api-key") or headers.get("authorization", "").removeprefix("Bearer ")
-        # Every key is compared, each in constant time: how long it takes tells nothing.
-        return sum(hmac.compare_digest(given.encode(), key) for key in self._keys) > 0
+        # The bytes that came: starlette reads headers as Latin-1, which has all of them. Every key is compared, each in
+        # constant time: how long it takes tells nothing.
+        return sum(hmac.compare_digest(given.encode("latin-1"), key) for key in self._keys) > 0
 
     async def _read(self, headers: Headers, receive: Receive) -> Receive | JSONResponse:
         """The body, once it is here as a whole, or why it is not taken."""

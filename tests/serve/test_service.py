@@ -257,15 +257,25 @@ def test_it_keeps_to_its_specification(service: Service, mode: GenerationMode) -
 
 
 def test_a_key_is_asked_for_where_there_is_one(published: Workspace) -> None:
-    with serving(published, S2GR_API_KEY="first second") as service:
+    with serving(published, S2GR_API_KEY="first second schlüssel") as service:
         asked = {"history": ["i03"]}
         assert service.http.post("/recommend", json=asked).status_code == 401
         assert service.http.get("/metrics").status_code == 401
         assert service.http.get("/docs").status_code == 200
-        assert service.http.get("/openapi.json").json()["paths"]["/recommend"]["post"]["security"]
-        for headers in ({"X-API-Key": "wrong"}, {"Authorization": "Bearer firs"}, {"X-API-Key": "schlüssel".encode()}):
-            assert service.http.post("/recommend", json=asked, headers=headers).status_code == 401
-        for headers in ({"X-API-Key": "first"}, {"Authorization": "Bearer second"}):
+        specification = service.http.get("/openapi.json").json()["paths"]["/recommend"]["post"]
+        assert specification["security"]
+        # Anyone may read it, and nobody without a key what the catalogue holds.
+        example = specification["requestBody"]["content"]["application/json"]["example"]
+        assert example["history"]
+        assert service.http.post("/recommend", json=example, headers={"X-API-Key": "first"}).status_code == 404
+        for key in ("wrong", "", "schlüsse".encode(), "schlüssel".encode("latin-1")):
+            assert service.http.post("/recommend", json=asked, headers={"X-API-Key": key}).status_code == 401
+        assert service.http.post("/recommend", json=asked, headers={"Authorization": "Bearer firs"}).status_code == 401
+        for headers in (
+            {"X-API-Key": "first"},
+            {"Authorization": "Bearer second"},
+            {"X-API-Key": "schlüssel".encode()},
+        ):
             assert service.http.post("/recommend", json=asked, headers=headers).status_code == 200
 
 
@@ -277,16 +287,6 @@ def test_a_head_or_a_body_that_does_not_come_is_not_waited_for(published: Worksp
         with socket.create_connection((where.hostname, where.port), timeout=PATIENCE) as connection:
             connection.sendall(b"POST /recommend HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{")
             assert connection.recv(100).startswith(b"HTTP/1.1 408")
-
-
-def variant(finished: Workspace, number: int) -> None:
-    """Another model in the work folder: other titles, other weights of the sources."""
-    items = read_table(finished.items)
-    titles = pc.binary_join_element_wise(items["item_id"].cast(pa.string()), f"v{number}", " ")
-    column = items.schema.get_field_index("title")
-    write_table(items.set_column(column, items.schema.field("title"), titles), finished.items)
-    config = read_json(finished.reasoner / "config.json")
-    share = number / 10
         begun, whole = b"GET /health HTTP/1.1\r\nHost: x\r\n", b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
         for sent in (b"", begun):
             with socket.create_connection((where.hostname, where.port), timeout=PATIENCE) as connection:
@@ -303,6 +303,16 @@ def variant(finished: Workspace, number: int) -> None:
                 time.sleep(0.7)
             connection.sendall(begun)
             assert connection.recv(100) == b""
+
+
+def variant(finished: Workspace, number: int) -> None:
+    """Another model in the work folder: other titles, other weights of the sources."""
+    items = read_table(finished.items)
+    titles = pc.binary_join_element_wise(items["item_id"].cast(pa.string()), f"v{number}", " ")
+    column = items.schema.get_field_index("title")
+    write_table(items.set_column(column, items.schema.field("title"), titles), finished.items)
+    config = read_json(finished.reasoner / "config.json")
+    share = number / 10
     weights = {"sid": 1 - share, "interest": share, "walk": 0.0, "walk_undirected": 0.0}
     config["fusion"] = {"everything": weights, "unseen": weights, "repeats": 1.0}
     write_json(config, finished.reasoner / "config.json")
