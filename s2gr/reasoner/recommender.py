@@ -337,6 +337,9 @@ class Recommender:
     def load(source: Workspace | Path | str, params: Params | None = None) -> Recommender:
         """Read a trained reasoner and what it ranks.
 
+        This sets up torch for the whole process: its threads, and deterministic algorithms only, so that an operation
+        that has none raises an error from then on; ``torch.set_deterministic_debug_mode("default")`` takes that back.
+
         Args:
             source: the path of a published bundle, such as ``models/published/current``: its files are checked against
                 their hashes, and its new items (`s2gr assign`) are ranked, too, in rows behind those of the catalogue.
