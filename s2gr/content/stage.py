@@ -5,6 +5,7 @@ The map from text to embedding is kept beside them, for items that come later (`
 
 from __future__ import annotations
 
+from s2gr.console import log
 from s2gr.content.frozen import content_model, save_content_model
 from s2gr.content.precomputed import load_precomputed
 from s2gr.embeddings import embedding_table
@@ -12,6 +13,9 @@ from s2gr.errors import UserError
 from s2gr.params import Params
 from s2gr.stage import Metrics
 from s2gr.workspace import Workspace, read_table, write_table
+
+# The share of items without a word in common with any other, above which words are no content.
+_MANY_ALONE = 0.5
 
 
 def run(params: Params, inputs: Workspace, outputs: Workspace) -> Metrics:
@@ -50,7 +54,16 @@ def run(params: Params, inputs: Workspace, outputs: Workspace) -> Metrics:
             "terms": result.terms,
             "explained_variance": result.explained_variance,
             "items_without_terms": result.without_terms,
+            "items_alone": result.alone,
         }
+        if result.alone > _MANY_ALONE * len(texts):
+            log.warning(
+                "%d of %d items share no word with another one, so their content tells nothing of them; where texts "
+                "have no spaces between words (Chinese, Japanese, Thai), use content.kind sentence-transformers or "
+                "precomputed",
+                result.alone,
+                len(texts),
+            )
     write_table(embedding_table(items["item_id"], embeddings), outputs.content)
     save_content_model(content_model(outputs), content, embeddings.shape[1], fitted)
     filled = [text for text in texts if text.strip()]

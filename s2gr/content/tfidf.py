@@ -66,6 +66,8 @@ class TfidfEmbeddings:
     explained_variance: float
     # Items without any known term: they got the mean of all others.
     without_terms: int
+    # Items of which no term is another one's, those included.
+    alone: int
 
 
 def embed_tfidf(texts: Sequence[str], dim: int, seed: int) -> TfidfEmbeddings:
@@ -92,7 +94,13 @@ def embed_tfidf(texts: Sequence[str], dim: int, seed: int) -> TfidfEmbeddings:
     embeddings[~known] = fallback
     terms = vectoriser.get_feature_names_out().tolist()
     model = TfidfModel(terms, vectoriser.idf_.astype(np.float32), components.astype(np.float32), fallback[0])
-    return TfidfEmbeddings(embeddings, model, len(terms), kept, int((~known).sum()))
+    return TfidfEmbeddings(embeddings, model, len(terms), kept, int((~known).sum()), _alone(weights))
+
+
+def _alone(weights: Any) -> int:
+    """Rows of the CSR ``weights`` that no other row has a term in common with."""
+    shared = np.flatnonzero(np.bincount(weights.indices, minlength=weights.shape[1]) > 1)
+    return int((np.diff(weights[:, shared].indptr) == 0).sum())
 
 
 def _reduce(weights: Any, rank: int, seed: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], float]:

@@ -38,6 +38,27 @@ def test_tfidf_writes_one_unit_row_an_item(tmp_path: Path) -> None:
     assert metrics["items_without_terms"] == 1
 
 
+@pytest.mark.parametrize(
+    ("texts", "alone"),
+    [
+        (["红色苹果手机", "绿色苹果手机", "钢制锤子", "木制锤子", "红色苹果"], 5),
+        (["红色 手机", "绿色 手机", "钢制锤子", "木制锤子", ""], 3),
+        (["red apple", "red pear", "steel hammer", "wood hammer", "tin"], 1),
+    ],
+)
+def test_words_that_no_two_items_share_are_told(
+    texts: list[str], alone: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ids = list("abcde")
+    workspace = Workspace(tmp_path)
+    write_table(pa.table({"item_id": ids, "title": ids, "text": texts}), workspace.items)
+    with caplog.at_level("WARNING"):
+        metrics = execute("content", Params(), workspace)
+    assert metrics["items_alone"] == alone
+    told = f"{alone} of 5 items share no word with another one"
+    assert any(told in line and "sentence-transformers" in line for line in caplog.messages) == (alone >= 3)
+
+
 def test_the_same_items_give_the_same_bytes(tmp_path: Path) -> None:
     one, other = (run(tmp_path / name, kind="tfidf")[0].content.read_bytes() for name in ("one", "other"))
     assert one == other
