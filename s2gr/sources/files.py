@@ -44,7 +44,7 @@ def open_files(source: Source, connection: duckdb.DuckDBPyConnection) -> Landing
     _tell_of_unread(source)
     named = {role: _named(source, role) for role in _ROLES}
     before = snapshot(with_sidecars(landed_files(source)))
-    digests = {path: _digest(path) for path in before}
+    digests = {path: digest(path) for path in before}
     batches: list[Batch] = []
     misfits: list[Misfit] = []
     ignored: list[Misfit] = []
@@ -100,13 +100,6 @@ def _named(source: Source, role: Role) -> list[Path] | None:
     if not found and role == "interactions":
         raise UserError(f"source.{role}: no file in {source.path.absolute()} matches {name!r}; correct the pattern")
     return found
-
-
-def _digest(path: Path) -> str:
-    try:
-        return digest(path)
-    except OSError as error:
-        raise UserError(f"{path} can't be read ({error.strerror}); change its permissions, or move it away") from error
 
 
 def _open(

@@ -98,6 +98,15 @@ def test_a_file_is_taken_when_it_stood_still_and_once(site: Site) -> None:
     assert site.tick() is None
 
 
+def test_a_file_that_cannot_be_read_is_told(site: Site) -> None:
+    # It can be listed, and for root too it can't be read from its beginning.
+    (site.landing / "bad.csv").symlink_to("/proc/self/mem")
+    assert site.tick() is None
+    result = sensors.landing(dg.build_sensor_context(site.instance, cursor=site.cursor))
+    assert isinstance(result, dg.SkipReason)
+    assert "bad.csv can't be read (Input/output error); change its permissions, or move it away" in str(result)
+
+
 def test_nothing_is_started_beside_a_run_of_dagster(site: Site) -> None:
     site.land("a.csv")
     assert site.tick() is None
