@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from s2gr.files import file_hash
 from s2gr.params import Params, Source
 from s2gr.stage import STAGES, sections_of
 from s2gr.workspace import Workspace, read_json, write_json
@@ -174,7 +175,4 @@ def _hash(path: Path) -> str:
         inner = sorted(file for file in path.rglob("*") if file.is_file())
         listing = "".join(f"{file.relative_to(path)} {_hash(file)}\n" for file in inner)
         return hashlib.sha256(listing.encode()).hexdigest()
-    if not path.exists():
-        return "missing"
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_hash(path) if path.exists() else "missing"

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from s2gr.errors import UserError
+from s2gr.files import file_hash
 from s2gr.workspace import read_json, write_json
 
 MANIFEST = "manifest.json"
@@ -98,12 +99,6 @@ def content_hash(files: Mapping[str, str]) -> str:
 def model_hash(files: Mapping[str, str]) -> str:
     """One SHA-256 of a bundle's network and semantic IDs."""
     return content_hash({name: files[name] for name in files if name.startswith(_MODEL)})
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 _REMEDY = "go back with `s2gr rollback`, or publish again with `s2gr publish`"

@@ -6,7 +6,6 @@ the stages' outputs are DVC's. The file remembers which ``sids.parquet`` its IDs
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import pyarrow.parquet as pq
 
 from s2gr.embeddings import Matrix, embedding_matrix, embedding_table
 from s2gr.errors import UserError
+from s2gr.files import file_hash
 from s2gr.sids.semantic_ids import SemanticIds, read_codes, sid_table
 from s2gr.workspace import Workspace, read_table, write_table
 
@@ -82,5 +82,4 @@ def write_new_sids(new: NewSids, path: Path, sids: Path) -> None:
 
 
 def _digest(sids: Path) -> bytes:
-    with sids.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest().encode()
+    return file_hash(sids).encode()

@@ -7,7 +7,6 @@ processes each has a generator of its own, which begins anew with every epoch.
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import os
@@ -26,6 +25,7 @@ from torch.optim import Optimizer
 from s2gr.code_behind import digest_of_code
 from s2gr.console import log, progress
 from s2gr.errors import UserError
+from s2gr.files import write_csv
 from s2gr.stopwatch import Effort, Stopwatch, running
 
 Row = dict[str, float]
@@ -145,11 +145,8 @@ def fit(
 
 def write_curve(rows: Sequence[Row], path: Path) -> None:
     """The training curve as CSV, a line per epoch, for DVC plots and Dagster."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({key: f"{value:.6g}" for key, value in row.items()} for row in rows)
+    header = list(rows[0])
+    write_csv(path, header, ([f"{row[name]:.6g}" for name in header] for row in rows))
 
 
 def _share(batches: Sequence[Any], fabric: Fabric) -> Sequence[Any]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from s2gr.codebook.loading import load_codebook
 from s2gr.codebook.model import WEIGHTS, ResidualCodebook
 from s2gr.errors import UserError
+from s2gr.files import file_hash
 from s2gr.params import Codebook
 
 # What decides the shape of the weights; k-means has no network.
@@ -33,8 +33,7 @@ def start_from(folder: Path, model: ResidualCodebook) -> str:
             "`codebook` and embeddings of the same width, or set codebook.warm_start to null"
         )
     model.load_state_dict(previous.state_dict())
-    with (folder / WEIGHTS).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_hash(folder / WEIGHTS)
 
 
 def _described(input_dim: int, params: Codebook) -> dict[str, object]:

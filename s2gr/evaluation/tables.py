@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pyarrow as pa
 
 from s2gr.cases import Cases
 from s2gr.evaluation.ranking import FILTERS, Ranked
+from s2gr.files import write_csv
 from s2gr.metrics import NOT_RANKED
 from s2gr.workspace import write_table
 
@@ -70,8 +70,5 @@ def write_ranks(systems: Mapping[str, Ranked], cases: Cases, user_ids: Sequence[
 
 
 def _write(header: Sequence[str], rows: Iterable[Cells], path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows([f"{cell:.6f}" if isinstance(cell, float) else cell for cell in row] for row in rows)
+    told = ([f"{cell:.6f}" if isinstance(cell, float) else cell for cell in row] for row in rows)
+    write_csv(path, header, told)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from s2gr.embeddings import Matrix
+from s2gr.files import write_csv
 from s2gr.sids.assignment import CHUNK
 from s2gr.sids.names import name_codes
 from s2gr.sids.prefixes import IntArray
@@ -30,13 +30,9 @@ def write_codes(
     names = name_codes(codes, size, texts)
     items = np.bincount(codes, minlength=size)
     examples = _typical(codes, latent, vectors, titles)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(_COLUMNS)
-        for code in range(size):
-            shown = examples[code] + [""] * (_EXAMPLES - len(examples[code]))
-            writer.writerow([code, items[code], names[code], *shown])
+    shown = (each + [""] * (_EXAMPLES - len(each)) for each in examples)
+    rows = ([code, items[code], names[code], *each] for code, each in enumerate(shown))
+    write_csv(path, _COLUMNS, rows)
 
 
 def _typical(codes: IntArray, latent: Matrix, vectors: Matrix, titles: Sequence[str]) -> list[list[str]]:

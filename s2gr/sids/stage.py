@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from s2gr.codebook.loading import load_codebook
 from s2gr.console import log
 from s2gr.embeddings import read_embeddings
 from s2gr.errors import UserError
+from s2gr.files import write_csv
 from s2gr.params import Params
 from s2gr.runtime import prepare_torch
 from s2gr.sids.assignment import Assignment, assign
@@ -104,13 +104,12 @@ def _top_pairs(inputs: Workspace, item_ids: list[str]) -> IntArray:
 
 
 def _write_usage(codes: IntArray, size: int, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["level", "code", "items"])
-        for level in range(codes.shape[1]):
-            counts = np.bincount(codes[:, level], minlength=size)
-            writer.writerows((level + 1, code, count) for code, count in enumerate(counts.tolist()))
+    rows = [
+        (level + 1, code, count)
+        for level in range(codes.shape[1])
+        for code, count in enumerate(np.bincount(codes[:, level], minlength=size).tolist())
+    ]
+    write_csv(path, ("level", "code", "items"), rows)
 
 
 def _rounded(value: dict[str, Any]) -> dict[str, Any]:

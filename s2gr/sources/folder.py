@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from s2gr.errors import UserError
+from s2gr.files import file_hash
 from s2gr.params import Source
 
 TEXT_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
@@ -92,8 +93,7 @@ def with_sidecars(paths: Iterable[Path]) -> list[Path]:
 def digest(path: Path) -> str:
     """SHA-256 of the file's bytes. Raises: UserError: it can't be read."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_hash(path)
     except OSError as error:
         raise UserError(f"{path} can't be read ({error.strerror}); change its permissions, or move it away") from error
 
