@@ -21,16 +21,17 @@ from rich.text import Text
 
 from s2gr.codebook.loading import load_codebook
 from s2gr.content.frozen import FrozenContent, content_model, load_content_model
-from s2gr.content.precomputed import plain_id, read_parquet_vectors, row_of, unit_vectors
-from s2gr.database import database, identifier
+from s2gr.content.precomputed import read_parquet_vectors, row_of, unit_vectors
+from s2gr.database import database
 from s2gr.embeddings import Matrix
 from s2gr.errors import UserError
 from s2gr.new_sids import NewSids, new_sids_path, read_new_sids, write_new_sids
-from s2gr.params import ItemColumns, Params
+from s2gr.params import Params
 from s2gr.runtime import prepare_torch
 from s2gr.sids.assignment import Assignment, assign
 from s2gr.sids.semantic_ids import SemanticIds, read_codes
 from s2gr.sources.faults import readable
+from s2gr.sources.files import columns_of, item_values
 from s2gr.sources.formats import open_file
 from s2gr.workspace import Workspace
 
@@ -106,22 +107,19 @@ def read_new_items(path: Path, params: Params, workspace: Workspace, content: Fr
     with database(params.runtime, workspace.state) as connection, readable(path):
         file = open_file(path, connection)
         with_embedding = "embedding" in file.columns and path.suffix.lower() == ".parquet"
-        wanted = [columns.item] if with_embedding else _wanted(columns)
+        wanted = [columns.item] if with_embedding else columns_of(params.source, "items")
         missing = [name for name in wanted if name not in file.columns]
         if missing:
             raise UserError(
                 f"{path}: expected column {', '.join(map(repr, missing))}, found {', '.join(file.columns) or 'none'}; "
                 "name them as source.item_columns does, or give a column `embedding`"
             )
-        text = [f"nullif(trim({file.text(name)}), '')" for name in columns.text if name in file.columns]
-        title = file.text(columns.title) if columns.title in file.columns else "NULL"
         rows = connection.execute(
-            f"SELECT CAST({file.value(columns.item)} AS VARCHAR), nullif(trim({title}), ''), "
-            f"concat_ws('. ', {', '.join(text) or 'NULL'}) FROM ({file.scan}) ORDER BY {identifier('s2gr_row')}"
+            f"SELECT {item_values(params.source, file)} FROM ({file.scan}) ORDER BY s2gr_row"
         ).fetchall()
     if not rows:
         raise UserError(f"{path} has no rows; expected one for each new item")
-    item_ids = [plain_id(item_id or "") for item_id, _, _ in rows]
+    item_ids = [item_id or "" for item_id, _, _ in rows]
     row_of(item_ids, path)
     titles = [title or item_id for item_id, (_, title, _) in zip(item_ids, rows, strict=True)]
     if with_embedding:
@@ -172,10 +170,6 @@ def print_assigned(assigned: Assigned, console: Console) -> None:
     if assigned.without_text:
         console.print(f"{assigned.without_text:,} without a text that says anything: the mean content stands in")
     console.print(Text(f"{assigned.total:,} new items in {assigned.file}"))
-
-
-def _wanted(columns: ItemColumns) -> list[str]:
-    return list(dict.fromkeys([columns.item, *([columns.title] if columns.title else []), *columns.text]))
 
 
 def _refuse_known(item_ids: list[str], known: list[str], items: Path, where: Path) -> None:

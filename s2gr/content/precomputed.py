@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -97,7 +98,7 @@ def read_parquet_vectors(
     is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
     if not is_list or not pa.types.is_floating(kind.value_type):
         raise UserError(f"{path}: expected lists of float16, float32 or float64 as embedding, found {kind}")
-    ids = [str(value) if value is not None else "" for value in table[id_column].to_pylist()]
+    ids = [_as_text(value) for value in table[id_column].to_pylist()]
     # A missing list has length None here.
     lengths = np.asarray(pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False))
     told = f"the catalogue's have {dim}"
@@ -111,6 +112,13 @@ def read_parquet_vectors(
     if not dim:
         raise UserError(f"{path}: expected embeddings of at least one dimension, found empty ones")
     return column.flatten().to_numpy(zero_copy_only=False).reshape(-1, dim), ids
+
+
+def _as_text(value: Any) -> str:
+    """An id of any type as DuckDB casts it, which has the event log's ids: all digits of a whole number."""
+    if value is None:
+        return ""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def row_of(ids: list[str], path: Path) -> dict[str, int]:

@@ -122,7 +122,7 @@ def _open(
         file = open_file(path, connection)
     except UserError as error:
         return Misfit(name, content, role if given else None, True, _local(error, path, name))
-    fitting = [one for one in roles if set(_columns(source, one)) <= set(file.columns)]
+    fitting = [one for one in roles if set(columns_of(source, one)) <= set(file.columns)]
     try:
         if fitting:
             return _batch(source, file, name, content, fitting[0])
@@ -131,7 +131,7 @@ def _open(
     has = ", ".join(file.columns) or "none"
     meant = roles[0] if given else "items" if "items" in roles and _describes_items(source, file) else None
     if meant:
-        missing = [column for column in _columns(source, meant) if column not in file.columns]
+        missing = [column for column in columns_of(source, meant) if column not in file.columns]
         text = f"{name}: expected column {', '.join(map(repr, missing))}, found {has}"
         return Misfit(name, content, meant, False, f"{text}; name your columns in source.{_section(meant)}")
     # Vectors for `content.embeddings` lie in the same folder; and whoever names files knows of the others.
@@ -139,7 +139,7 @@ def _open(
         return "vectors, for content.embeddings"
     if source.interactions is not None or source.items is not None:
         return f"named in no parameter, and its columns ({has}) fit nothing"
-    wanted = " nor those of ".join(f"{one} ({', '.join(_columns(source, one))})" for one in roles)
+    wanted = " nor those of ".join(f"{one} ({', '.join(columns_of(source, one))})" for one in roles)
     return Misfit(
         name,
         content,
@@ -158,10 +158,7 @@ def _batch(source: Source, file: DataFile, name: str, content: str, role: Role) 
         values = f"{_identity(file, columns.user)} AS user_id, {_identity(file, columns.item)} AS item_id"
     else:
         moment = mapping.updated if mapping.updated in file.columns else None
-        title = _text(file, mapping.title) if mapping.title else "NULL"
-        texts = ", ".join(_text(file, column) for column in mapping.text)
-        item = _identity(file, mapping.item)
-        values = f"{item} AS item_id, {title} AS title, concat_ws('. ', {texts}) AS text"
+        values = item_values(source, file)
     kind = file.columns[moment] if moment else "TIMESTAMP"
     value = file.value(moment) if moment else "CAST(NULL AS TIMESTAMP)"
     check_time_type(kind, f"{file.path}: column {moment!r}")
@@ -177,6 +174,17 @@ def _batch(source: Source, file: DataFile, name: str, content: str, role: Role) 
         column=moment or columns.timestamp,
         unended=not _ends_in_a_line(file.path),
     )
+
+
+def item_values(source: Source, file: DataFile) -> str:
+    """SQL of ``item_id``, ``title`` and ``text``; without the columns of the last two they are NULL and empty.
+
+    Raises: UserError: the ids are of a type that can't be one.
+    """
+    mapping = source.item_columns
+    title = _text(file, mapping.title) if mapping.title in file.columns else "NULL"
+    texts = ", ".join(_text(file, column) for column in mapping.text if column in file.columns) or "NULL"
+    return f"{_identity(file, mapping.item)} AS item_id, {title} AS title, concat_ws('. ', {texts}) AS text"
 
 
 def _told_digest(path: Path) -> str | None:
@@ -198,7 +206,8 @@ def _ends_in_a_line(path: Path) -> bool:
         return file.read(1) == b"\n"
 
 
-def _columns(source: Source, role: Role) -> list[str]:
+def columns_of(source: Source, role: Role) -> list[str]:
+    """The columns that a file of this role has."""
     columns, mapping = source.interaction_columns, source.item_columns
     if role == "interactions":
         return [columns.user, columns.item, columns.timestamp]
@@ -228,7 +237,7 @@ def _nothing_fits(source: Source, misfits: Sequence[Misfit]) -> str:
         more = f" (further files that are of no use: {len(faults) - 1})" if len(faults) > 1 else ""
         return f"{source.path}: {faults[0].reason}{more}"
     seen = "".join(f"; {misfit.reason.split(':')[0]}" for misfit in misfits[:3])
-    wanted = ", ".join(_columns(source, "interactions"))
+    wanted = ", ".join(columns_of(source, "interactions"))
     return (
         f"{source.path}: no Parquet, CSV or JSONL file has the columns {wanted}{seen}; "
         "name file and columns in source.interactions and source.interaction_columns"

@@ -254,6 +254,13 @@ def test_csv_will_do_for_text(clean: Workspace, tmp_path: Path) -> None:
     assert told["items"][0]["item_id"] == "196"
 
 
+def test_ids_are_those_that_the_log_would_have(clean: Workspace, tmp_path: Path) -> None:
+    columns = {"item_id": [1e20, 197.0], "title": ["A soap", "A wig"], "text": ["soap oil", "wig"]}
+    pq.write_table(pa.table(columns), tmp_path / "new.parquet")
+    told = json.loads(ask(clean, tmp_path / "new.parquet", "--json").stdout)
+    assert [item["item_id"] for item in told["items"]] == ["100000000000000000000", "197"]
+
+
 def test_ids_of_another_run_of_the_pipeline_are_refused(clean: Workspace, tmp_path: Path) -> None:
     ask(clean, write_texts(tmp_path / "a.parquet", ["n1"]))
     table = pq.read_table(clean.sids)

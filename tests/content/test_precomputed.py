@@ -9,10 +9,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
-from s2gr.content.precomputed import load_precomputed, plain_id
+from s2gr.content.precomputed import load_precomputed, plain_id, read_parquet_vectors
 from s2gr.errors import UserError
-from s2gr.params import Source
+from s2gr.params import ItemColumns, Source
+from s2gr.sources.files import item_values
+from s2gr.sources.formats import open_file
 
 VECTORS = np.array([[3.0, 4.0], [1.0, 0.0], [0.0, -2.0]])
 UNIT = np.array([[0.0, -1.0], [0.6, 0.8]], dtype=np.float32)
@@ -155,6 +159,26 @@ def test_ids_lose_the_blanks_that_they_lose_in_the_log() -> None:
     rows = duckdb.execute("SELECT trim(id) FROM (SELECT unnest(?) AS id)", [padded]).fetchall()
     assert [plain_id(item_id) for item_id in padded] == [item_id for (item_id,) in rows]
     assert plain_id("196.0\n") == "196.0\n"
+
+
+NUMBERS = st.one_of(st.floats(-1e6, 1e6), st.integers(-(10**25), 10**25).map(float), st.none())
+TEXTS = st.one_of(st.from_regex(r"\A[ \t]?-?[0-9]{1,3}(\.[0-9]{1,2})?[ \n]?\Z"), st.text(max_size=4), st.none())
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.one_of(st.lists(NUMBERS, min_size=1, max_size=30), st.lists(TEXTS, min_size=1, max_size=30)))
+@example([1e20, 196.0, None, 1.5])
+def test_ids_beside_vectors_are_those_of_the_log(tmp_path: Path, ids: list[Any]) -> None:
+    path = tmp_path / "x.parquet"
+    pq.write_table(pa.table({"item_id": ids, "embedding": [[1.0]] * len(ids)}), path)
+    connection = duckdb.connect()
+    file = open_file(path, connection)
+    values = item_values(Source(item_columns=ItemColumns(title=None, text=["item_id"])), file)
+    in_log = connection.execute(f"SELECT item_id FROM (SELECT s2gr_row, {values} FROM ({file.scan})) ORDER BY s2gr_row")
+    beside = [plain_id(item_id) for item_id in read_parquet_vectors(path, "item_id")[1]]
+    for (found,), expected, value in zip(in_log.fetchall(), beside, ids, strict=True):
+        # A number that is not whole is no id in the log.
+        assert found == (expected or None) or (isinstance(value, float) and not value.is_integer() and found is None)
 
 
 def test_an_id_of_blanks_is_missing(tmp_path: Path) -> None:
