@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -63,10 +62,7 @@ def wait(for_: Callable[[], bool]) -> None:
 
 @contextmanager
 def dagster(folder: Path) -> Iterator[None]:
-    """`dagster dev`; at the end it and all that it started is killed without a word."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    """Dagster's daemon, with all its sensors; at the end it and all that it started is killed without a word."""
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("DAGSTER")},
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
@@ -75,8 +71,8 @@ def dagster(folder: Path) -> Iterator[None]:
         "DAGSTER_DISABLE_TELEMETRY": "1",
         "S2GR_SENSOR_INTERVAL": "1",
     }
-    command = ["dagster", "dev", "-f", "definitions.py", "--host", "127.0.0.1", "--port", str(port)]
-    with (folder / "dev.log").open("a") as log:
+    command = ["dagster-daemon", "run", "-f", "definitions.py"]
+    with (folder / "daemon.log").open("a") as log:
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
     try:
         yield
