@@ -25,27 +25,43 @@ def sources(modules: Iterable[str]) -> set[Path]:
         file = waiting.pop()
         if file not in seen:
             seen.add(file)
-            waiting += [found for module in _imports(ROOT / file) for found in _files_of(module)]
+            imports = _imports((ROOT / file).read_text(encoding="utf-8"))
+            waiting += [found for module in imports for found in _files_of(module)]
     folders = {file.parent for file in seen} - {Path(package) for package in PACKAGES}
     return seen | {path.relative_to(ROOT) for folder in folders for path in (ROOT / folder).glob("*.sql")}
 
 
 @cache
 def digest_of_code(*modules: str) -> str:
-    """One digest of :func:`sources`, as they are when it is first asked for."""
+    """:func:`current_digest`, as it is when it is first asked for."""
+    return current_digest(modules)
+
+
+def current_digest(modules: Iterable[str]) -> str:
+    """One digest of :func:`sources`, as they are now."""
     digest = hashlib.sha256()
     for path in sorted(sources(modules)):
         digest.update(f"{path} {hashlib.sha256((ROOT / path).read_bytes()).hexdigest()}\n".encode())
     return digest.hexdigest()
 
 
-def _imports(file: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+@cache
+def _imports(source: str) -> list[str]:
+    """The modules that a file with this text imports, and what it takes from them, which may be modules, too.
+
+    None as long as it is no Python, amid an edit.
+    """
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:
+        return []
+    found = []
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            found += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return found
 
 
 def _files_of(module: str) -> Iterator[Path]:

@@ -2,7 +2,7 @@
 
 ``s2gr run`` leaves a record of each finished stage, written last, and skips the stage for as long as the record holds.
 It is the rule that DVC follows in a project, for work folders without one. It errs towards running again: every
-artefact and every folder of code before a stage counts as its input.
+artefact before a stage, and the code behind every stage before it, counts as its input.
 """
 
 from __future__ import annotations
@@ -12,12 +12,11 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from s2gr.code_behind import current_digest
 from s2gr.files import file_hash
 from s2gr.params import Params, Source
 from s2gr.stage import STAGES, sections_of
 from s2gr.workspace import Workspace, read_json, write_json
-
-PACKAGE = Path(__file__).parent
 
 # Everything a stage writes, below the workspace.
 OUTPUTS = {
@@ -45,24 +44,6 @@ OUTPUTS = {
     "recommendations": ("data/recommendations.parquet", "reports/recommendations.json"),
 }
 
-# What people type is built on the stages; no stage depends on it.
-_FRONT_END = {
-    "alerts.py",
-    "alerts_shown.py",
-    "assign.py",
-    "cli.py",
-    "cli_common.py",
-    "cli_loop.py",
-    "cli_publish.py",
-    "cli_serve.py",
-    "code_tables.py",
-    "freshness.py",
-    "made_with.py",
-    "pipeline.py",
-    "summary.py",
-}
-# The verdict on landed files, which the stage `events` asks for.
-_BATCH_SUITE = tuple(PACKAGE.with_name("data_checks") / name for name in ("batches.py", "result.py", "suite.py"))
 # Decides how fast a stage computes, not what.
 _WITHOUT_EFFECT = {"memory_gb"}
 
@@ -88,7 +69,8 @@ def fingerprint(stage: str, params: Params, workspace: Workspace) -> Fingerprint
         [output for name in earlier for output in OUTPUTS[name] if not output.startswith("reports/")],
     )
     inputs |= _source_hashes(stage, params)
-    return Fingerprint(sections, _code_hash((*earlier, stage)), inputs)
+    code = current_digest(f"s2gr.{name}.stage" for name in (*earlier, stage))
+    return Fingerprint(sections, code, inputs)
 
 
 def reason_to_run(stage: str, now: Fingerprint, workspace: Workspace) -> str | None:
@@ -156,18 +138,6 @@ def _landed(source: Source) -> list[Path]:
     from s2gr.sources.folder import landed_files, with_sidecars
 
     return with_sidecars(landed_files(source)) if source.path.is_dir() else []
-
-
-def _code_hash(folders: Iterable[str]) -> str:
-    shared = [path for path in PACKAGE.glob("*.py") if path.name not in _FRONT_END]
-    of_stages = [path for folder in (*folders, "sources") for path in (PACKAGE / folder).rglob("*")]
-    files = sorted(path for path in shared + of_stages if path.suffix in {".py", ".sql"})
-    digest = hashlib.sha256()
-    for path in files:
-        digest.update(f"{path.relative_to(PACKAGE)} {_hash(path)}\n".encode())
-    for path in _BATCH_SUITE:
-        digest.update(f"{path.name} {_hash(path)}\n".encode())
-    return digest.hexdigest()
 
 
 def _hash(path: Path) -> str:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
-from s2gr import freshness
+from s2gr import code_behind, freshness
 from s2gr.cli import app
 from s2gr.errors import UserError
 from s2gr.made_with import params_of
@@ -139,14 +139,15 @@ def test_damaged_or_deleted_output_is_made_again(stages: Any, tmp_path: Path, ou
 def test_changed_code_of_a_stage_runs_it_and_what_follows(
     stages: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    package = tmp_path / "package"
+    package = tmp_path / "s2gr"
     (package / "sids").mkdir(parents=True)
-    (package / "sids/trie.py").write_text("a = 1")
-    monkeypatch.setattr(freshness, "PACKAGE", package)
+    (package / "sids/stage.py").write_text("from s2gr.sids import assignment")
+    (package / "sids/assignment.py").write_text("a = 1")
+    monkeypatch.setattr(code_behind, "ROOT", tmp_path)
     run()
-    (package / "sids/trie.py").write_text("a = 2")
+    (package / "sids/assignment.py").write_text("a = 2")
     assert again(stages) == ["sids", "reasoner", "evaluation", "recommendations"]
-    (package / "cli.py").write_text("no stage reads it")
+    (package / "cli.py").write_text("no = 'stage reads it'")
     assert again(stages) == []
 
 
@@ -194,11 +195,12 @@ def test_a_file_that_lands_while_events_runs_is_looked_at_again_by_the_next_run(
 def test_code_that_changes_during_a_stage_makes_the_next_run_run_it_again(
     stages: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module = tmp_path / "package/content/stage.py"
+    module = tmp_path / "s2gr/content/stage.py"
     module.parent.mkdir(parents=True)
     module.write_text("a = 1")
-    monkeypatch.setattr(freshness, "PACKAGE", tmp_path / "package")
-    stages.during["content"] = lambda: module.write_text("a = 2")
+    monkeypatch.setattr(code_behind, "ROOT", tmp_path)
+    # Half an edit, as an editor may save it.
+    stages.during["content"] = lambda: module.write_text("a = (")
     assert run().exit_code == 0
     # Even if the change is taken back: which code made the result can't be told.
     module.write_text("a = 1")
