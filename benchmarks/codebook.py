@@ -35,6 +35,7 @@ from s2gr.console import log
 from s2gr.embeddings import Matrix, read_embeddings
 from s2gr.errors import UserError
 from s2gr.params import Codebook
+from s2gr.runtime import processor_has_bf16
 from s2gr.workspace import Workspace
 
 # Ours, and cornac's default.
@@ -55,7 +56,7 @@ def training_rows(
 ) -> list[dict[str, Any]]:
     """Ours against each peer that is installed, and against the faster one."""
     contenders = {"32-true": ours(items, hidden, "32-true", threads)}
-    if has_bf16():
+    if processor_has_bf16():
         contenders["bf16-mixed"] = ours(items, hidden, "bf16-mixed", threads)
     peers = {}
     for name, (build, package) in PEERS.items():
@@ -95,12 +96,6 @@ def alternating(contenders: Mapping[str, Training], items: int, epochs: int, rep
         name: Speed(*(round(items * epochs / median(column)) for column in zip(*times, strict=True)))
         for name, times in seen.items()
     }
-
-
-def has_bf16() -> bool:
-    """Whether the processor multiplies bfloat16 natively; where it is emulated it is slower than float32."""
-    capabilities = torch.cpu.get_capabilities()
-    return any(bool(capabilities.get(name)) for name in ("avx512_bf16", "amx_bf16"))
 
 
 def catalogue_rows(items: int, threads: int) -> list[dict[str, Any]]:

@@ -48,7 +48,7 @@ def start_fabric(runtime: Runtime) -> Fabric:
     from lightning_fabric.strategies.ddp import DDPStrategy
 
     device = prepare_torch(runtime)
-    if device.type == "cpu" and runtime.precision == "bf16-mixed" and not _processor_has_bf16():
+    if device.type == "cpu" and runtime.precision == "bf16-mixed" and not processor_has_bf16():
         log.warning("this processor has no bf16 instructions: runtime.precision `32-true` is many times faster here")
     strategy: str | Strategy = "auto"
     if runtime.devices > 1:
@@ -61,7 +61,7 @@ def start_fabric(runtime: Runtime) -> Fabric:
     return fabric
 
 
-def _processor_has_bf16() -> bool:
+def processor_has_bf16() -> bool:
     """Whether it multiplies bf16 itself; without, one matrix product took 58 times as long as in fp32 (AVX2)."""
     known = torch.cpu.get_capabilities()
     return known.get("architecture") != "x86_64" or bool(known["avx512_bf16"] or known["amx_bf16"])

@@ -5,14 +5,14 @@ Its style sheet and charts are inlined; no script, no font, no picture is fetche
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any
 
 from s2gr.evaluation.charts import Bar, Dot, bars, dots, reliability
 from s2gr.evaluation.labels import FILTER_NAMES, SYSTEMS, label, metric_label
+from s2gr.evaluation.markup import cell, note, page, row, table, with_code
 from s2gr.evaluation.ranking import FILTERS
-from s2gr.evaluation.style import CSS
 
 PAGE = "reports/evaluation.html"
 # Shown in the chart of slices, each in its colour.
@@ -49,11 +49,7 @@ def render(metrics: Metrics) -> str:
         )
         for part in section(metrics)
     )
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>S²GR: evaluation</title>'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<style>{CSS}</style></head>\n<body><main>\n{body}\n</main></body></html>\n"
-    )
+    return page("S²GR: evaluation", body)
 
 
 def _head(metrics: Metrics) -> Iterator[str]:
@@ -83,7 +79,7 @@ def _head(metrics: Metrics) -> Iterator[str]:
 
 def _warnings(metrics: Metrics) -> Iterator[str]:
     if metrics["warnings"]:
-        items = "".join(f"<li>{_with_code(told)}</li>" for told in metrics["warnings"])
+        items = "".join(f"<li>{with_code(told)}</li>" for told in metrics["warnings"])
         yield f'<ul class="warnings">{items}</ul>'
 
 
@@ -97,38 +93,38 @@ def _rankings(metrics: Metrics) -> Iterator[str]:
         yield f"<figure><figcaption>{metric_label(metric)}</figcaption>{chart}</figure>"
         best = {column: max(metrics[name + suffix][column] for name in names) for column in columns}
         rows = [
-            _row(
+            row(
                 label(name),
                 [
-                    _cell(f"{metrics[name + suffix][column]:.4f}", metrics[name + suffix][column] == best[column])
+                    cell(f"{metrics[name + suffix][column]:.4f}", metrics[name + suffix][column] == best[column])
                     for column in columns
                 ],
                 "ours" if name == "s2gr" else "",
             )
             for name in names
         ]
-        yield _table(["", *map(metric_label, columns)], rows)
+        yield table(["", *map(metric_label, columns)], rows)
 
 
 def _significance(metrics: Metrics) -> Iterator[str]:
     found = metrics["significance"]
     yield "<h2>Is the difference real?</h2>"
-    yield _note(
+    yield note(
         f"S²GR minus the baseline in {metric_label(found['metric'])}, with a 95 % interval: paired bootstrap over "
         f"users, {found['resamples']:,} resamples."
     )
     rows = [
-        _row(label(name), [_cell(text) for suffix in FILTERS for text in _difference(found[f"s2gr_vs_{name}{suffix}"])])
+        row(label(name), [cell(text) for suffix in FILTERS for text in _difference(found[f"s2gr_vs_{name}{suffix}"])])
         for name in _baselines(metrics)
     ]
-    yield _table(["against", *(text for told in FILTER_NAMES.values() for text in (told.lower(), ""))], rows)
+    yield table(["against", *(text for told in FILTER_NAMES.values() for text in (told.lower(), ""))], rows)
 
 
 def _slices(metrics: Metrics) -> Iterator[str]:
     metric, found = metrics["significance"]["metric"], metrics["slices"]
     shown = [name for name in _SERIES if name in metrics]
     yield "<h2>Where it is good, and where not</h2>"
-    yield _note(
+    yield note(
         f"{metric_label(metric)} on parts of the users; the chart is over the whole catalogue, without parts of fewer "
         f"than {_FEW} users, whose rows are grey: too few to tell. Memorised: the step from the last item to the "
         "target occurred in training. Head, middle, tail: the target’s popularity, in thirds of the training events."
@@ -151,15 +147,14 @@ def _slices(metrics: Metrics) -> Iterator[str]:
         yield f"<figure>{dots(rows, f'{metric} by slice')}</figure>"
     for suffix, told in FILTER_NAMES.items():
         yield f"<h3>{told}</h3>"
-        yield _table(
+        yield table(
             ["", "users", *map(label, shown)],
             [
-                _row(
+                row(
                     _slice_name(name),
-                    [_cell(f"{figures['users']:,}")]
+                    [cell(f"{figures['users']:,}")]
                     + [
-                        _cell(f"{figures[system + suffix][metric]:.4f}" if figures["users"] else "–")
-                        for system in shown
+                        cell(f"{figures[system + suffix][metric]:.4f}" if figures["users"] else "–") for system in shown
                     ],
                     "few" if figures["users"] < _FEW else "",
                 )
@@ -172,25 +167,25 @@ def _beyond(metrics: Metrics) -> Iterator[str]:
     yield "<h2>What is recommended</h2>"
     k = metrics["significance"]["metric"].split("@")[1]
     notes = "; ".join(f"<b>{name}</b>: {told}" for name, told in _BEYOND.values())
-    yield _note(f"Of the first {k} items of every list. {notes}.")
+    yield note(f"Of the first {k} items of every list. {notes}.")
     for suffix, told in FILTER_NAMES.items():
         rows = [
-            _row(
+            row(
                 label(name),
-                [_cell(f"{found[key]:,.3f}" if found else "–") for key in _BEYOND],
+                [cell(f"{found[key]:,.3f}" if found else "–") for key in _BEYOND],
                 "ours" if name == "s2gr" else "",
             )
             for name in _systems(metrics)
             for found in [metrics["beyond_accuracy"].get(name + suffix)]
         ]
         yield f"<h3>{told}</h3>"
-        yield _table(["", *(name for name, _ in _BEYOND.values())], rows)
+        yield table(["", *(name for name, _ in _BEYOND.values())], rows)
 
 
 def _network(metrics: Metrics) -> Iterator[str]:
     codes, thoughts = metrics["network"]["codes"], metrics["network"]["thoughts"]
     yield "<h2>What the network knows at each level</h2>"
-    yield _note(
+    yield note(
         "Given the target’s true codes before: how often the most probable code is the true one (among the codes that "
         "some item continues with), and how often the thought’s most probable cluster holds it. ECE: expected "
         "calibration error, the mean gap between confidence and accuracy."
@@ -200,8 +195,8 @@ def _network(metrics: Metrics) -> Iterator[str]:
         cells = [f"{found['accuracy']:.1%}", f"{found['calibration_error']:.3f}"]
         thought = thoughts.get(level)
         cells += [f"{thought['accuracy']:.1%}", f"{thought['calibration_error']:.3f}"] if thought else ["–", "–"]
-        rows.append(_row(level.replace("_", " "), [_cell(text) for text in cells]))
-    yield _table(["", "code right", "ECE", "thought’s cluster right", "ECE"], rows)
+        rows.append(row(level.replace("_", " "), [cell(text) for text in cells]))
+    yield table(["", "code right", "ECE", "thought’s cluster right", "ECE"], rows)
     told, name = (thoughts, "thought") if thoughts else (codes, "code")
     pictures = "".join(
         f"<figure><figcaption>{name} of {level.replace('_', ' ')}</figcaption>"
@@ -210,7 +205,7 @@ def _network(metrics: Metrics) -> Iterator[str]:
         for level, found in told.items()
     )
     yield "<h3>Reliability</h3>"
-    yield _note(
+    yield note(
         "How often it was right, against how sure it was; on the diagonal the two agree. Larger dots are more cases."
     )
     yield f'<div class="columns">{pictures}</div>'
@@ -221,7 +216,7 @@ def _controls(metrics: Metrics) -> Iterator[str]:
     if not found:
         return
     yield "<h2>Do the thoughts matter?</h2>"
-    yield _note(
+    yield note(
         f"{metric_label(found['metric'])} of {found['users']:,} users when the trained network’s thoughts are set to "
         "zero, shuffled among users one by one, or swapped for those of one other user. The verdict is about the "
         "untouched network: “better” means that the thoughts matter."
@@ -236,15 +231,15 @@ def _controls(metrics: Metrics) -> Iterator[str]:
         for each in altered:
             verdict = _verdict(told[each]["untouched_is"]["verdict"])
             cells.append(f"{told[each][found['metric']]:.4f} {verdict}")
-        rows.append(_row(told_name, [_cell(text) for text in cells]))
-    yield _table(["", "untouched", *altered], rows)
+        rows.append(row(told_name, [cell(text) for text in cells]))
+    yield table(["", "untouched", *altered], rows)
 
 
 def _users(metrics: Metrics) -> Iterator[str]:
     if not metrics["examples"]:
         return
     yield "<h2>Real users</h2>"
-    yield _note(
+    yield note(
         "Drawn at random: first users whose target was found, then users whose was not; items that they had met are "
         "left out. Thoughts are those on the way to the first recommendation: the clusters of codes that they hold "
         "most probable, named by the words that set their items apart; the cluster of what came next is marked."
@@ -276,14 +271,10 @@ def _users(metrics: Metrics) -> Iterator[str]:
 def _protocol(metrics: Metrics) -> Iterator[str]:
     yield "<h2>Protocol</h2>"
     rows = [
-        _row(name.replace("_", " "), [f'<td class="text">{escape(_told(value))}</td>'])
+        row(name.replace("_", " "), [f'<td class="text">{escape(_told(value))}</td>'])
         for name, value in metrics["protocol"].items()
     ]
-    yield _table(["", ""], rows)
-
-
-def _note(text: str) -> str:
-    return f'<p class="soft">{text}</p>'
+    yield table(["", ""], rows)
 
 
 def _systems(metrics: Metrics) -> list[str]:
@@ -305,12 +296,6 @@ def _verdict(verdict: str) -> str:
     return f'<span class="{verdict}">{verdict}</span>' if verdict in _COLOURED else escape(verdict)
 
 
-def _with_code(text: str) -> str:
-    """Escaped, and what stands between backticks as code."""
-    parts = escape(text).split("`")
-    return "".join(f"<code>{part}</code>" if index % 2 else part for index, part in enumerate(parts))
-
-
 def _slice_name(name: str) -> str:
     return name.replace("history_from_", "history of at least ").replace("_", " ")
 
@@ -319,16 +304,3 @@ def _told(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value))
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-
-
-def _cell(text: str, best: bool = False) -> str:
-    return f'<td class="best">{text}</td>' if best else f"<td>{text}</td>"
-
-
-def _row(label: str, cells: Sequence[str], kind: str = "") -> str:
-    return f"<tr{f' class={kind}' if kind else ''}><td>{escape(label)}</td>{''.join(cells)}</tr>"
-
-
-def _table(header: Sequence[str], rows: Sequence[str]) -> str:
-    cells = "".join(f"<th>{escape(name)}</th>" for name in header)
-    return f'<div class="scroll"><table><thead><tr>{cells}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'

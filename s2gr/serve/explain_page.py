@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from html import escape
 
-from s2gr.evaluation.style import CSS
+from s2gr.evaluation.markup import page
 from s2gr.reasoner.recommender import Item
 from s2gr.serve.explain import Explanation, Source
 from s2gr.serve.explained import Explained
@@ -37,11 +37,7 @@ summary { cursor: pointer; font-weight: 600; } summary code { font-weight: 400; 
 def render(explained: Explained) -> str:
     """The page."""
     body = "\n".join([*_head(explained), *_trust(explained), *_items(explained)])
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>S²GR: why these items</title>'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<style>{CSS}{_STYLE}</style></head>\n<body><main>\n{body}\n</main></body></html>\n"
-    )
+    return page("S²GR: why these items", body, _STYLE)
 
 
 def _head(explained: Explained) -> Iterator[str]:

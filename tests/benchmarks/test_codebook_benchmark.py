@@ -38,7 +38,7 @@ def test_without_peers_it_says_how_to_get_them_and_measures_ours(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(codebook, "find_spec", lambda package: None)
-    monkeypatch.setattr(codebook, "has_bf16", lambda: False)
+    monkeypatch.setattr(codebook, "processor_has_bf16", lambda: False)
     monkeypatch.setattr(codebook, "read_items", lambda data, quick: clustered(1_500, 24, seed=0))
     codebook.main(json=tmp_path / "rows.json", quick=True, threads=1, catalogue=0)
     printed = capsys.readouterr().out
