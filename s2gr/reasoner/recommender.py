@@ -10,23 +10,20 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from s2gr.errors import UserError
-from s2gr.manifest import verified
-from s2gr.new_sids import join_new_sids
-from s2gr.params import Params, Reasoner, Runtime
+from s2gr.params import Params, Runtime
 from s2gr.reasoner.decoding import Beam, Constraint, beam_searches, no_beam
 from s2gr.reasoner.fusion import Evidence, Fusion, as_distribution, beam_probabilities
-from s2gr.reasoner.model import S2GR, Catalogue, Memory
+from s2gr.reasoner.loading import read_trained, write_trained
+from s2gr.reasoner.model import S2GR, Memory
 from s2gr.reasoner.top import item_mask, top_items
 from s2gr.reasoner.trie import build_trie
 from s2gr.runtime import prepare_torch
-from s2gr.sids.semantic_ids import SemanticIds, read_sids
+from s2gr.sids.semantic_ids import SemanticIds
 from s2gr.walk import GraphWalk, WalkCounts
-from s2gr.workspace import Workspace, read_json, read_table, write_json
+from s2gr.workspace import Workspace
 
 IntArray = npt.NDArray[np.int64]
 
@@ -322,16 +319,7 @@ class Recommender:
 
     def save(self, folder: Path) -> None:
         """Write ``model.safetensors``, ``walks.safetensors`` and ``config.json``."""
-        folder.mkdir(parents=True, exist_ok=True)
-        tensors = {name: value.contiguous().cpu() for name, value in self.model.state_dict().items()}
-        save_file(tensors, folder / "model.safetensors")
-        self.counts.save(folder / "walks.safetensors")
-        config = {
-            "reasoner": self.model.params.model_dump(),
-            "codes_per_level": self.model.code_table.shape[1],
-            "fusion": self.fusion.as_dict(),
-        }
-        write_json(config, folder / "config.json")
+        write_trained(self.model, self.counts, self.fusion, folder)
 
     @staticmethod
     def load(source: Workspace | Path | str, params: Params | None = None) -> Recommender:
@@ -348,36 +336,6 @@ class Recommender:
 
         Raises: UserError: it is missing or damaged, or was trained on other semantic IDs than those that lie there now.
         """
-        published = not isinstance(source, Workspace)
-        # What `current` points to may change while it is read.
-        workspace = source if isinstance(source, Workspace) else Workspace(Path(source).resolve())
-        version = verified(workspace.root).version if published else "unpublished"
-        folder = workspace.reasoner
-        if not (folder / "config.json").exists():
-            raise UserError(f"{folder} holds no model: run `make pipeline`, `dvc repro` or `s2gr run` first")
-        try:
-            config, tensors = read_json(folder / "config.json"), load_file(folder / "model.safetensors")
-            counts = WalkCounts.load(folder / "walks.safetensors")
-            known = (tensors["centres"], tensors["cluster"], tensors.get("content"))
-            catalogue = Catalogue(tensors["codes"], config["codes_per_level"], *known)
-            model = S2GR(Reasoner.model_validate(config["reasoner"]), catalogue)
-            model.load_state_dict(tensors)
-            fusion = Fusion.of(config["fusion"])
-        except (SafetensorError, OSError, ValueError, KeyError, TypeError, IndexError, RuntimeError) as error:
-            raise UserError(
-                f"{folder} is damaged or of another version ({' '.join(str(error).split())[:300]}); "
-                "run the stage `reasoner` again"
-            ) from error
-        items = read_table(workspace.items, ["item_id", "title"])
-        titles = items["title"].to_pylist()
-        sids = read_sids(workspace.sids, items["item_id"].to_pylist())
-        if not np.array_equal(sids.codes, tensors["codes"].numpy()):
-            raise UserError(f"{folder} was trained on other semantic IDs than {workspace.sids}; run `dvc repro`")
-        if published:
-            sids, new = join_new_sids(sids, workspace)
-            if new is not None:
-                model.add_items(torch.from_numpy(new.sids.codes), torch.from_numpy(new.content))
-                # The walks give them nothing: nobody has met them.
-                counts, titles = counts.with_items(len(sids.item_ids)), titles + new.titles
+        trained = read_trained(source)
         device = prepare_torch(params.runtime if params else Runtime())
-        return Recommender(model, sids, counts, fusion, device, titles, version).frozen()
+        return Recommender(**vars(trained), device=device).frozen()
