@@ -1,30 +1,15 @@
-"""``params.yaml`` as pydantic models, one class per section; every constraint is checked here.
-
-The defaults below and ``params.yaml`` are the same (a test holds it), so an overlay from ``recipes/`` needs only what
-it changes. Section = folder = stage = asset.
-"""
+"""The sections of the stages, and what they share: the machine, and where raw logs come from."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from s2gr.errors import UserError
-
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-Positive = Annotated[float, Field(gt=0.0)]
-Count = Annotated[int, Field(ge=1)]
-# A hundred years at most: dates and microseconds can be counted with it.
-Hours = Annotated[float, Field(ge=0.0, le=876_000.0)]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+from s2gr.params.section import Count, Fraction, Hours, Positive, Section
 
 
 class Runtime(Section):
@@ -149,7 +134,7 @@ class Codebook(Section):
     levels: Annotated[int, Field(ge=2, le=6)] = 3
     codes: Annotated[int, Field(ge=2, le=4096)] = 256
     latent_dim: Annotated[int, Field(ge=2)] = 32
-    hidden: list[Count] = [256, 128]
+    hidden: list[Count] = Field(default=[256, 128])
     epochs: Annotated[int, Field(ge=1)] = 100
     # The share of the epochs in which the network learns to reconstruct before k-means places the code vectors.
     warmup: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
@@ -189,7 +174,7 @@ class Reasoner(Section):
     # code (S²GR), as many learned tokens that feed nothing back, or all thoughts before the first code.
     thinking: Literal["none", "stepwise", "pause", "before"] = "stepwise"
     # Thoughts (or pauses) for each level.
-    steps: list[Annotated[int, Field(ge=0)]] = [1, 1, 1]
+    steps: list[Annotated[int, Field(ge=0)]] = Field(default=[1, 1, 1])
     dim: Annotated[int, Field(ge=8)] = 96
     heads: Count = 4
     # The decoder's first input: a learned vector, or with the encoder's state at the last item added to it.
@@ -280,206 +265,3 @@ class Recommendations(Section):
     # Users whose recommendations are kept at a time: a killed run goes on from there.
     shard_users: Count = 20_000
     batch_size: Count = 256
-
-
-class Drift(Section):
-    """When the newest events count as drifted away from what the published model was trained on."""
-
-    # How often the check as a whole may fire where nothing has changed but chance.
-    false_alarm: Annotated[float, Field(ge=0.001, le=0.5)] = 0.01
-    # What is worth an alarm, however significant less is. PSI above its mean under chance.
-    floor: Annotated[float, Field(ge=0.0)] = 0.25
-    # The share of the newest events that may fall on items without a semantic ID.
-    without_sid: Fraction = 0.05
-    # The probability that a new item fits the codebook worse than a left-out one; 0.5 = as well.
-    new_items: Annotated[float, Field(ge=0.5, lt=1.0)] = 0.7
-    # The move of the thinking clusters' entropy, as a share of the most possible.
-    thinking: Fraction = 0.1
-    # The share of Recall@10 that is lost.
-    recall_lost: Fraction = 0.3
-    # The current window: so many newest days of what has happened since the model was made; null = all of it, in which
-    # a sudden move drowns the sooner the older the model is.
-    days: Annotated[float, Field(gt=0.0, le=365_000.0)] | None = 7.0
-    # And so many events at least, as far as there are as many: below, a handful of users' whims look like a new world
-    # (docs/operations.md tells from where on the false-alarm rate was measured).
-    events: Annotated[int, Field(ge=1)] = 2000
-    # Users whom the published model is asked about.
-    cases: Annotated[int, Field(ge=100)] = 1000
-    # Events of each window in the HTML report.
-    sample: Annotated[int, Field(ge=100)] = 20_000
-    # While nothing is published: the newest events, as a share of all.
-    window: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
-
-
-class Publish(Section):
-    """What ``s2gr publish`` leaves in ``models/published``."""
-
-    # Versions, the one that is served among them.
-    keep: Annotated[int, Field(ge=1)] = 5
-
-
-class Retraining(Section):
-    """When drift starts a retraining, and what its challenger must show (orchestration/retraining.py)."""
-
-    # At least so long after the last one began; an alarm in between is told, and starts nothing.
-    cooldown_hours: Hours = 24.0
-    # The challenger goes on from the champion's codebook and content model, so that few items change their ID. They are
-    # learned anew where new items fit them badly.
-    warm_start: bool = True
-    # Users with held-out events since the champion's log; with fewer, nothing can be told and the champion stays.
-    users: Annotated[int, Field(ge=2)] = 50
-    # Work folders of the newest retrainings that are kept.
-    keep: Annotated[int, Field(ge=1)] = 2
-
-
-class Alerts(Section):
-    """What alerts link to; who is told stands elsewhere, as it is secret (s2gr/alerts.py)."""
-
-    # Where people reach Dagster's web server.
-    dagster: str = "http://127.0.0.1:3000"
-
-
-class Serve(Section):
-    """Limits of the service, ``s2gr serve``."""
-
-    # Items that may be asked for at once, in a history, and in a request's own list of allowed or denied ones.
-    k: Count = 100
-    history: Count = 1000
-    listed: Count = 10_000
-    # Size of a request's body.
-    body_kb: Count = 256
-    # Seconds for the head of a request to arrive, for its body, and for its answer.
-    timeout: Positive = 5.0
-    # Processes that rank; 0: the service does it itself, in a thread.
-    decoders: Annotated[int, Field(ge=0)] = 2
-    # Requests that are ranked together, and that may wait.
-    batch: Count = 32
-    waiting: Count = 1000
-    # Seconds between looks for a new version and new lists.
-    look: Positive = 0.5
-
-
-class Params(Section):
-    runtime: Runtime = Runtime()
-    source: Source = Source()
-    events: Events = Events()
-    content: Content = Content()
-    cooccurrence: Cooccurrence = Cooccurrence()
-    codebook: Codebook = Codebook()
-    sids: Sids = Sids()
-    reasoner: Reasoner = Reasoner()
-    evaluation: Evaluation = Evaluation()
-    recommendations: Recommendations = Recommendations()
-    drift: Drift = Drift()
-    publish: Publish = Publish()
-    retraining: Retraining = Retraining()
-    alerts: Alerts = Alerts()
-    serve: Serve = Serve()
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Params:
-        if self.reasoner.clusters > self.codebook.codes:
-            raise ValueError(
-                f"reasoner.clusters ({self.reasoner.clusters}) must not exceed codebook.codes ({self.codebook.codes})"
-            )
-        if self.sids.balanced and self.codebook.kind != "coba":
-            raise ValueError(
-                f"`sids.balanced` is for codebook.kind `coba`, which balances in training; with `{self.codebook.kind}` "
-                "set it to false"
-            )
-        steps, levels = self.reasoner.steps, self.codebook.levels
-        if self.reasoner.thinking != "none" and len(steps) != levels:
-            raise ValueError(
-                f"reasoner.steps needs a number of thoughts for each of the {levels} codebook.levels, found {steps}"
-            )
-        return self
-
-
-def load_params(files: Sequence[Path], settings: Sequence[str] = ()) -> Params:
-    """The defaults, overlaid by each file in turn and by ``key=value`` settings.
-
-    Raises: UserError: a missing or malformed file, an unknown key, or a value out of range.
-    """
-    merged: dict[str, Any] = {}
-    origin: dict[str, str] = {}
-    for file in files:
-        overlay = _read(file)
-        _merge(merged, overlay, str(file), origin)
-    for setting in settings:
-        key, separator, value = setting.partition("=")
-        if not separator or not key:
-            raise UserError(f"--set: expected section.key=value, found {setting!r}")
-        overlay = _parse_value(setting, value)
-        for part in reversed(key.split(".")):
-            overlay = {part: overlay}
-        _merge(merged, overlay, "--set", origin)
-    try:
-        return Params.model_validate(merged)
-    except ValidationError as error:
-        raise UserError(_describe(error, origin, files)) from None
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{file} does not exist; give --params FILE or run in the project's folder") from None
-    # A date that there is not (2020-13-45) is a ValueError, brackets within brackets without end a RecursionError.
-    except (yaml.YAMLError, ValueError, RecursionError, OSError) as error:
-        raise UserError(f"{file} is not readable YAML: {' '.join(str(error).split())}") from None
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        raise UserError(f"{file}: expected sections such as `events:`, found {type(content).__name__}")
-    return content
-
-
-def _parse_value(setting: str, value: str) -> Any:
-    try:
-        return yaml.safe_load(value)
-    except (yaml.YAMLError, ValueError, RecursionError):
-        raise UserError(f"--set {setting!r}: the value is not valid YAML") from None
-
-
-def _merge(base: dict[str, Any], overlay: dict[str, Any], name: str, origin: dict[str, str], prefix: str = "") -> None:
-    for key, value in overlay.items():
-        path = f"{prefix}{key}"
-        if isinstance(value, dict) and isinstance(base.get(key), dict):
-            _merge(base[key], value, name, origin, f"{path}.")
-        else:
-            # A copy: overlays must not share their inner dicts.
-            base[key] = _copy(value, name, origin, f"{path}.") if isinstance(value, dict) else value
-            origin[path] = name
-
-
-def _copy(value: dict[str, Any], name: str, origin: dict[str, str], prefix: str) -> dict[str, Any]:
-    copied: dict[str, Any] = {}
-    _merge(copied, value, name, origin, prefix)
-    return copied
-
-
-def _describe(error: ValidationError, origin: dict[str, str], files: Sequence[Path]) -> str:
-    """The first fault in one line: file, key, what was found, what was expected."""
-    fault = error.errors()[0]
-    key = ".".join(str(part) for part in fault["loc"])
-    file = origin.get(key) or next(
-        (name for path, name in origin.items() if key.startswith(path) or path.startswith(key)),
-        str(files[-1]) if files else "--set",
-    )
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    if fault["type"] == "extra_forbidden":
-        return f"{file}: there is no parameter `{key}`{_known_keys(fault['loc'])}{more}"
-    if fault["type"] == "value_error":
-        message = fault["msg"].removeprefix("Value error, ")
-        return f"{file}: {key + ': ' if key else ''}{message}{more}"
-    return f"{file}: {key}: {fault['msg'].lower()}, found {fault['input']!r}{more}"
-
-
-def _known_keys(location: tuple[int | str, ...]) -> str:
-    model: Any = Params
-    for part in location[:-1]:
-        field = model.model_fields.get(part) if hasattr(model, "model_fields") else None
-        if field is None:
-            return ""
-        model = field.annotation
-    return f"; known here: {', '.join(model.model_fields)}" if hasattr(model, "model_fields") else ""
