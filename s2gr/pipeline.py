@@ -6,7 +6,6 @@ the folder.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from s2gr.errors import UserError
 from s2gr.freshness import Fingerprint, fingerprint, reason_to_run, record
 from s2gr.params import Params
 from s2gr.stage import STAGES, execute
-from s2gr.workspace import Workspace
+from s2gr.workspace import Workspace, hold
 
 # The parameters that are paths, from where the command is called.
 _PATHS = (("source", "path"), ("content", "frozen"), ("codebook", "warm_start"), ("sids", "previous"))
@@ -130,16 +129,13 @@ def _owned(workspace: Workspace) -> Iterator[None]:
         raise UserError(
             f"--workdir {workspace.root}: can't be written ({error.strerror}); give another folder"
         ) from error
+
+    def refuse(process: str) -> None:
+        raise UserError(
+            f"{workspace.root} is busy: another `s2gr run` (process {process}) works there; "
+            "wait for it, or give another --workdir"
+        )
+
     with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            raise UserError(
-                f"{workspace.root} is busy: another `s2gr run` (process {lock.read().strip() or 'unknown'}) works "
-                "there; wait for it, or give another --workdir"
-            ) from None
-        lock.truncate(0)
-        lock.write(f"{os.getpid()}\n")
-        lock.flush()
+        hold(lock, refuse)
         yield

@@ -7,11 +7,11 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -160,18 +160,15 @@ class Workspace:
         """Hold the stage's lock, which the system releases however this process ends."""
         path = self.state / "locks" / stage
         path.parent.mkdir(exist_ok=True)
+
+        def refuse(process: str) -> None:
+            raise UserError(
+                f"the stage {stage} runs in {self.root.absolute()} already (process {process}); "
+                "wait for it, or give another --workdir"
+            )
+
         with path.open("a+", encoding="utf-8") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                lock.seek(0)
-                raise UserError(
-                    f"the stage {stage} runs in {self.root.absolute()} already (process "
-                    f"{lock.read().strip() or 'unknown'}); wait for it, or give another --workdir"
-                ) from None
-            lock.truncate(0)
-            lock.write(f"{os.getpid()}\n")
-            lock.flush()
+            hold(lock, refuse)
             yield
 
 
@@ -200,6 +197,24 @@ def sweep(parent: Path, prefix: str) -> None:
         pid = leftover.name.removeprefix(f"{prefix}-").split("-")[0]
         if pid.isdecimal() and not alive(int(pid)):
             shutil.rmtree(leftover, ignore_errors=True)
+
+
+def hold(lock: TextIO, busy: Callable[[str], None]) -> None:
+    """Lock a file until it is closed, which the system does however this process ends; it holds the process's number.
+
+    Args:
+        lock: open to read and append.
+        busy: called with the number of the process that has it; if that raises nothing, the other is waited for.
+    """
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.seek(0)
+        busy(lock.read().strip() or "unknown")
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    lock.truncate(0)
+    lock.write(f"{os.getpid()}\n")
+    lock.flush()
 
 
 def alive(pid: int) -> bool:

@@ -8,7 +8,6 @@ for the moment in which versions come, go or are switched it holds a second lock
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import re
 import shutil
@@ -17,12 +16,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TextIO
 
 from s2gr.console import log
 from s2gr.errors import UserError
 from s2gr.manifest import Manifest, read_manifest, verified
-from s2gr.workspace import read_json, sweep, write_json
+from s2gr.workspace import hold, read_json, sweep, write_json
 
 CURRENT = "current"
 # Of what is not yet, or no more, a version.
@@ -183,20 +181,8 @@ def _held(published: Path, name: str, doing: str) -> Iterator[None]:
     except OSError as error:
         raise UserError(f"{published}: can't be written ({error.strerror})") from error
     with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            log.warning("waiting for process %s, which %s in %s", _holder(lock), doing, published)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        lock.truncate(0)
-        lock.write(f"{os.getpid()}\n")
-        lock.flush()
+        hold(lock, lambda process: log.warning("waiting for process %s, which %s in %s", process, doing, published))
         yield
-
-
-def _holder(lock: TextIO) -> str:
-    lock.seek(0)
-    return lock.read().strip() or "unknown"
 
 
 def sync(folder: Path) -> None:
