@@ -11,6 +11,8 @@ from s2gr.errors import UserError
 from s2gr.params import Params
 from s2gr.workspace import Workspace
 
+_SUITES = {name: suite for name, suite in SUITES.items() if name != "drift"}
+
 
 def faults(workspace_root: Path, params: Params, champion: Workspace | None) -> list[str]:
     """The failed critical checks, and the warnings on semantic IDs that the champion passes, each in a line.
@@ -24,13 +26,21 @@ def faults(workspace_root: Path, params: Params, champion: Workspace | None) -> 
     Raises: UserError: if a file of the workspace is missing or damaged.
     """
     found = []
-    for name, suite in SUITES.items():
-        if name == "drift":
-            continue
+    for name, suite in _SUITES.items():
         failed = [result for result in suite.check(workspace_root, params) if not result.passed]
         held = _passed_by(champion, params) if name == "sids" and failed else set()
         found += [_told(result) for result in failed if result.severity == "critical" or result.name in held]
     return found
+
+
+def critical(workspace_root: Path, params: Params) -> list[str]:
+    """The failed critical checks of all that a bundle is made from, each in a line.
+
+    Raises: UserError: if a file of the workspace is missing or damaged.
+    """
+    suites = (suite for name, suite in _SUITES.items() if name != "recommendations")
+    results = (result for suite in suites for result in suite.check(workspace_root, params))
+    return [_told(result) for result in results if not result.passed and result.severity == "critical"]
 
 
 def _passed_by(champion: Workspace | None, params: Params) -> set[str]:

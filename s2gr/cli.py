@@ -55,7 +55,7 @@ def run(
         from s2gr.console import set_up_logging
         from s2gr.params import load_params
         from s2gr.pipeline import StageFailed, run_all
-        from s2gr.publish.publishing import publish
+        from s2gr.publish.checked import publish_checked
         from s2gr.publish.shown import told
         from s2gr.stage import STAGES
         from s2gr.summary import print_summary
@@ -71,7 +71,7 @@ def run(
         except StageFailed as failure:
             raise typer.Exit(failure.code) from None
         if last == STAGES[-1]:
-            published = told(publish(workspace, made_with))
+            published = told(publish_checked(workspace, made_with))
             print_summary(workspace, stdout())
             typer.echo(published)
         else:

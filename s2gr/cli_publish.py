@@ -15,19 +15,22 @@ app = typer.Typer()
 @app.command()
 def publish(
     force: Annotated[
-        bool, typer.Option("--force", help="Even a withdrawn model, or one older than that served.")
+        bool, typer.Option("--force", help="Even if it is withdrawn, older than what is served, or fails checks.")
     ] = False,
     params: ParamsFiles = None,
     workdir: Workdir = Path(),
 ) -> None:
     """Publish the evaluated model as a version of its own in models/published, and serve it."""
     with one_line_errors("interrupted; what was served is still served"):
-        from s2gr.publish.publishing import publish as publish_artefacts
+        from s2gr.publish.checked import publish_checked
         from s2gr.publish.shown import told
         from s2gr.workspace import Workspace
 
         workspace = Workspace(workdir)
-        typer.echo(told(publish_artefacts(workspace, params_of(workspace, params), force=force)))
+        outcome = publish_checked(workspace, params_of(workspace, params), force)
+        typer.echo(told(outcome))
+        if outcome.kind == "rejected":
+            raise typer.Exit(1)
 
 
 @app.command()

@@ -9,7 +9,7 @@ import pytest
 from s2gr import stage as stage_module
 from s2gr.freshness import OUTPUTS
 from s2gr.params import Params
-from s2gr.publish import publishing
+from s2gr.publish import checked
 from s2gr.publish.publishing import Outcome
 from s2gr.workspace import Workspace, write_json, write_table
 
@@ -74,7 +74,7 @@ def stages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeStages:
     """Fake stages, run in a folder of their own with an empty landing folder."""
     fake = FakeStages()
     monkeypatch.setattr(stage_module, "stage_function", fake.function)
-    monkeypatch.setattr(publishing, "publish", lambda workspace, params: Outcome("published", "v1"))
+    monkeypatch.setattr(checked, "publish_checked", lambda workspace, params: Outcome("published", "v1"))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data/landing").mkdir(parents=True)
     return fake

@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from typer.testing import CliRunner, Result
 
 from s2gr.publish.versions import current_version, version_names
@@ -47,6 +49,19 @@ def test_publish_versions_and_rollback_tell_what_is_served(finished: Workspace, 
     assert ask(finished, "rollback", second).stdout == f"serving {second}, as before\n"
 
 
+def test_what_fails_a_critical_check_is_not_published(finished: Workspace) -> None:
+    ids = pq.read_table(finished.sids)
+    codes = [name for name in ids.column_names if name.startswith("code_")]
+    for name in codes:
+        ids = ids.set_column(ids.column_names.index(name), name, pa.array([1] * len(ids), ids.schema.field(name).type))
+    pq.write_table(ids, finished.sids)
+    result = ask(finished, "publish")
+    assert result.exit_code == 1
+    assert "not published: what fails is critical: " in result.stdout
+    assert "nothing goes on being served" in result.stdout
+    assert current_version(finished.published) is None
+
+
 def test_a_damaged_version_is_listed_as_such(finished: Workspace) -> None:
     published(finished)
     (finished.published / "current/manifest.json").write_text("{", encoding="utf-8")
@@ -56,7 +71,7 @@ def test_a_damaged_version_is_listed_as_such(finished: Workspace) -> None:
 
 def test_errors_are_one_line(tmp_path: Path) -> None:
     for command, message in (
-        ("publish", "data/items.parquet is missing: run the stages first"),
+        ("publish", "data/events.parquet is missing: run the stage that makes it first"),
         ("versions", "nothing is published in"),
         ("rollback", "nothing is published in"),
     ):
