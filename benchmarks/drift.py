@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,6 +32,16 @@ from rich.console import Console
 from rich.table import Table
 from scipy import stats
 
+from benchmarks.drift_streams import (
+    CONTENT,
+    SCENARIOS,
+    Population,
+    Stream,
+    planted,
+    population,
+    stream,
+    write_stream,
+)
 from benchmarks.report import write_rows
 from data_checks import drift, report
 from s2gr.console import log, progress, set_up_logging
@@ -41,15 +51,12 @@ from s2gr.publish import publishing
 from s2gr.publish.reference import Reference, ask, held_out, write_log
 from s2gr.publish.versions import current_bundle
 from s2gr.reasoner.recommender import Recommender
-from s2gr.sids.semantic_ids import read_codes
 from s2gr.workspace import Workspace, read_json, read_table, write_table
 
-NOTHING, MASS, UNKNOWN, CONTENT = SCENARIOS = ("nothing", "mass", "unknown", "content")
 SIZES = "2000,5000,20000,100000,1000000"
 
 # Share of the events whose items the model never sees.
 _NEW = 0.02
-_UNKNOWN = 0.1
 # Drifts are planted into one of so many windows: that 95 % are caught takes fewer of them to show than that 1 % alarm.
 _PLANTED = 3
 _SMALL: dict[str, Any] = {
@@ -61,25 +68,6 @@ _SMALL: dict[str, Any] = {
     "reasoner.feed_forward": 64,
     "reasoner.epochs": 2,
 }
-_SECOND = 1_000_000
-_EPOCH = 1_600_000_000 * _SECOND
-
-Integers = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Population:
-    """Users to draw from: their events in order, flat, and what the model knows of the items."""
-
-    offsets: Integers
-    items: Integers
-    # Microseconds since the user's first event.
-    times: Integers
-    # Of the whole log, in microseconds.
-    span: int
-    item_ids: npt.NDArray[np.object_]
-    # [items]: code 1, or −1 for the new ones.
-    first_code: Integers
 
 
 @dataclass(frozen=True)
@@ -95,22 +83,6 @@ class Published:
         publishing.publish(workspace, params)
         bundle = current_bundle(workspace.published).absolute()
         return Published(bundle, Recommender.load(bundle, params), Reference.read(Workspace(bundle)).left_out)
-
-
-@dataclass(frozen=True)
-class Stream:
-    """Events in order of time."""
-
-    users: Integers
-    items: Integers
-    times: Integers
-
-    def take(self, rows: Any) -> Stream:
-        return Stream(self.users[rows], self.items[rows], self.times[rows])
-
-    def followed_by(self, later: Stream) -> Stream:
-        pairs = ((getattr(self, name), getattr(later, name)) for name in ("users", "items", "times"))
-        return Stream(*(np.concatenate(pair) for pair in pairs))
 
 
 def train(data: Path | None, workdir: Path, settings: dict[str, Any]) -> tuple[Workspace, Workspace]:
@@ -134,61 +106,6 @@ def train(data: Path | None, workdir: Path, settings: dict[str, Any]) -> tuple[W
     return whole, _run(workdir / "model", own, "evaluation")
 
 
-def population(whole: Workspace, model: Workspace) -> Population:
-    events = read_table(whole.events, ["user_id", "item_id", "timestamp"]).combine_chunks()
-    item_ids = read_table(whole.items, ["item_id"])["item_id"].to_pylist()
-    known = read_codes(model.sids)
-    code = dict(zip(known.item_ids, known.codes[:, 0].tolist(), strict=True))
-    users = pc.rank(events["user_id"], tiebreaker="dense").to_numpy().astype(np.int64) - 1
-    offsets = np.searchsorted(users, np.arange(users.max() + 2))
-    times = events["timestamp"].cast(pa.int64()).to_numpy()
-    items = pc.index_in(events["item_id"].cast(pa.string()), value_set=pa.array(item_ids)).to_numpy().astype(np.int64)
-    first_code = np.array([code.get(item, -1) for item in item_ids], dtype=np.int64)
-    since = times - np.repeat(times[offsets[:-1]], np.diff(offsets))
-    span = int(times.max() - times.min())
-    return Population(offsets, items, since, span, np.array(item_ids, dtype=object), first_code)
-
-
-def stream(users: Population, events: int, generator: np.random.Generator) -> Stream:
-    """``events`` events of users that come at random, as densely as in the log that they are drawn from."""
-    length = round(users.span * events / len(users.items))
-    longest = int(users.times.max())
-    lengths = np.diff(users.offsets)
-    # Who came long before still does something within.
-    arrivals = round(len(lengths) * (length + longest) / users.span * 1.2) + 20
-    drawn = generator.integers(len(lengths), size=arrivals)
-    starts = generator.integers(-longest, length, size=arrivals)
-    counts = lengths[drawn]
-    own = np.repeat(np.arange(arrivals), counts)
-    rows = (
-        np.arange(counts.sum())
-        - np.repeat(np.cumsum(counts) - counts, counts)
-        + np.repeat(users.offsets[drawn], counts)
-    )
-    times = np.repeat(starts, counts) + users.times[rows]
-    inside = np.flatnonzero(times >= 0)
-    order = inside[np.argsort(times[inside], kind="stable")][:events]
-    return Stream(own[order], users.items[rows[order]], times[order])
-
-
-def planted(now: Stream, users: Population, scenario: str, generator: np.random.Generator) -> Stream:
-    """The current window after the world has changed."""
-    items = now.items.copy()
-    code = users.first_code
-    if scenario == MASS:
-        codes = generator.permutation(code.max() + 1)
-        # Halves of equal mass, as the window has it.
-        mass = np.cumsum(np.bincount(code[items][code[items] >= 0], minlength=len(codes))[codes])
-        leaving = np.zeros(len(codes), dtype=bool)
-        leaving[codes[mass <= mass[-1] / 2]] = True
-        moves = (code[items] >= 0) & leaving[code[items]] & (generator.random(len(items)) < 2 / 3)
-        stays = items[(code[items] >= 0) & ~leaving[code[items]]]
-        items[moves] = generator.choice(stays, int(moves.sum()))
-    elif scenario == UNKNOWN:
-        items[generator.random(len(items)) < _UNKNOWN] = np.flatnonzero(code < 0)[0]
-    return replace(now, items=items)
-
-
 def publish(past: Stream, users: Population, model: Published, params: Params, root: Path) -> None:
     """A published bundle below ``root``: the trained model, and ``past`` as the log that it was made from."""
     workspace, bundle = Workspace(root), Workspace(root / "models/published" / model.bundle.name)
@@ -196,33 +113,11 @@ def publish(past: Stream, users: Population, model: Published, params: Params, r
     for path in model.bundle.iterdir():
         if path.name != "drift":
             (bundle.root / path.name).symlink_to(path)
-    _write_log(past, users, workspace.events)
+    write_stream(past, users, workspace.events)
     write_log(workspace, params, bundle)
     answers = ask(model.recommender, held_out(workspace, params.drift.days), params)
     Reference(model.left_out, answers).write(bundle)
     (bundle.root.parent / "current").symlink_to(bundle.root.name)
-
-
-def _write_log(events: Stream, users: Population, path: Path) -> None:
-    order = np.lexsort((np.arange(len(events.users)), events.users))
-    own, items, times = events.users[order], users.item_ids[events.items[order]], events.times[order]
-    starts = np.flatnonzero(np.append(True, own[1:] != own[:-1]))
-    counts = np.diff(np.append(starts, len(own)))
-    position = np.arange(len(own)) - np.repeat(starts, counts)
-    left = np.repeat(counts, counts) - position
-    split = np.where((left > 2) | (np.repeat(counts, counts) < 3), "train", np.where(left == 2, "validation", "test"))
-    write_table(
-        pa.table(
-            {
-                "user_id": pa.array(np.char.mod("u%09d", own)),
-                "item_id": pa.array(items, pa.string()),
-                "timestamp": pa.array(times + _EPOCH, pa.timestamp("us", "UTC")),
-                "position": pa.array(position, pa.int32()),
-                "split": pa.array(split),
-            }
-        ),
-        path,
-    )
 
 
 def trial(
@@ -245,7 +140,7 @@ def trial(
         publish(known, users, model, params, root)
         workspace = Workspace(root)
         for scenario in scenarios:
-            _write_log(known.followed_by(planted(now, users, scenario, generator)), users, workspace.events)
+            write_stream(known.followed_by(planted(now, users, scenario, generator)), users, workspace.events)
             items = read_table(whole.items)
             if scenario == CONTENT:
                 items = _other_texts(items, users, model, generator)

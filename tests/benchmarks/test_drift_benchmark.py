@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import drift
+from benchmarks import drift, drift_streams
 from data_checks import report
 
 from ..conftest import SETTINGS, land
@@ -17,7 +17,7 @@ HOUR = 3_600_000_000
 
 
 @pytest.fixture
-def users() -> drift.Population:
+def users() -> drift_streams.Population:
     """Fifty users with bursts of 2 to 20 events; the last two of 40 items are new."""
     generator = np.random.default_rng(0)
     counts = generator.integers(2, 21, 50)
@@ -26,11 +26,11 @@ def users() -> drift.Population:
     times = np.arange(offsets[-1]) - np.repeat(offsets[:-1], counts)
     code = np.where(np.arange(40) < 38, np.arange(40) % 8, -1)
     names = np.array([f"i{item}" for item in range(40)], dtype=object)
-    return drift.Population(offsets, items, times * HOUR, 1000 * HOUR, names, code)
+    return drift_streams.Population(offsets, items, times * HOUR, 1000 * HOUR, names, code)
 
 
-def test_a_stream_has_so_many_events_in_order_and_whole_bursts(users: drift.Population) -> None:
-    found = drift.stream(users, 2000, np.random.default_rng(1))
+def test_a_stream_has_so_many_events_in_order_and_whole_bursts(users: drift_streams.Population) -> None:
+    found = drift_streams.stream(users, 2000, np.random.default_rng(1))
     assert len(found.items) == 2000
     assert np.all(np.diff(found.times) >= 0)
     # About as dense in time as the log that it is drawn from: arrivals are drawn generously.
@@ -41,18 +41,18 @@ def test_a_stream_has_so_many_events_in_order_and_whole_bursts(users: drift.Popu
     assert np.mean(whole) > 0.95
 
 
-def test_a_third_of_the_events_move_to_the_other_half_of_the_codes(users: drift.Population) -> None:
-    now = drift.stream(users, 6000, np.random.default_rng(1))
-    moved = drift.planted(now, users, drift.MASS, np.random.default_rng(2))
+def test_a_third_of_the_events_move_to_the_other_half_of_the_codes(users: drift_streams.Population) -> None:
+    now = drift_streams.stream(users, 6000, np.random.default_rng(1))
+    moved = drift_streams.planted(now, users, drift_streams.MASS, np.random.default_rng(2))
     changed = now.items != moved.items
     assert changed.mean() == pytest.approx(1 / 3, abs=0.06)
     codes = users.first_code
     assert not set(codes[now.items[changed]]) & set(codes[moved.items[changed]])
 
 
-def test_a_tenth_of_the_events_fall_on_a_new_item(users: drift.Population) -> None:
-    now = drift.stream(users, 6000, np.random.default_rng(1))
-    found = drift.planted(now, users, drift.UNKNOWN, np.random.default_rng(2))
+def test_a_tenth_of_the_events_fall_on_a_new_item(users: drift_streams.Population) -> None:
+    now = drift_streams.stream(users, 6000, np.random.default_rng(1))
+    found = drift_streams.planted(now, users, drift_streams.UNKNOWN, np.random.default_rng(2))
     assert (users.first_code[found.items] < 0).mean() == pytest.approx(0.1 + 0.9 * 0.05, abs=0.02)
 
 
@@ -64,6 +64,6 @@ def test_from_data_to_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     drift.main(tmp_path / "data", tmp_path / "work", "300", 1, settings, tmp_path / "rows.json")
     rows = json.loads((tmp_path / "rows.json").read_text())
     assert [(row["scenario"], row["events"], row["windows"]) for row in rows] == [
-        (scenario, 300, 1) for scenario in drift.SCENARIOS
+        (scenario, 300, 1) for scenario in drift_streams.SCENARIOS
     ]
     assert rows[0]["alarms"] == 0
