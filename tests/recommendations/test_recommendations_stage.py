@@ -132,13 +132,11 @@ def test_shards_of_another_model_or_other_settings_are_not_taken(
     assert pq.read_metadata(finished.recommendations).num_rows == 400
 
 
-def test_the_readmes_query_joins_titles(
+def test_the_documented_query_joins_titles(
     finished: Workspace, made_with: MadeWith, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    (query,) = [
-        part for part in re.findall(r"```sql\n(.*?)```", readme, re.DOTALL) if "recommendations.parquet" in part
-    ]
+    text = (Path(__file__).parents[2] / "docs/using.md").read_text(encoding="utf-8")
+    (query,) = [part for part in re.findall(r"```sql\n(.*?)```", text, re.DOTALL) if "recommendations.parquet" in part]
     execute("recommendations", made_with(), finished)
     monkeypatch.chdir(finished.root)
     rows = duckdb.sql(query.replace("'196'", "'u07'")).fetchall()
