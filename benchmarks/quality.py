@@ -5,7 +5,8 @@ system and seed, each in a folder of its own below --workdir, compares them over
 prints the tables and writes them into docs/results.md, between two marks that bear the name of the data. What is
 finished is not run again: an interrupted run goes on where it stopped, and more seeds add to those that are there. A
 finished run leaves one small file below --records (`quality_records.py`), which is enough for the tables: with the
-same parameters it is not run again on another machine either; delete the file to have it run. `--quick` is one seed of
+same parameters it is not run again on another machine either; delete the file to have it run. `--recorded` makes the
+tables of what is there. `--quick` is one seed of
 two epochs: a rehearsal, whose figures mean nothing and are not kept.
 """
 
@@ -148,6 +149,7 @@ def main(
     settings: Annotated[list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Runs at a time, each on one thread.")] = 2,
     quick: Annotated[bool, typer.Option("--quick", help="One seed of two epochs.")] = False,
+    recorded: Annotated[bool, typer.Option("--recorded", help="Run nothing; the tables of what is recorded.")] = False,
     name: Annotated[str | None, typer.Option(help="Of the data, in the results; default: its folder's.")] = None,
     records: Annotated[Path | None, typer.Option(help="Where finished runs are recorded.")] = None,
     results: Annotated[Path | None, typer.Option(help="Markdown file that takes the tables.")] = RESULTS,
@@ -167,6 +169,10 @@ def main(
     kept = workdir if quick else records or RECORDS / label
     baseline = sasrec.Settings(epochs=2) if quick else sasrec.Settings()
     todo = tasks(recipe, more, 1 if quick else seeds, names, wanted, workdir, kept, baseline)
+    if recorded:
+        todo = [task for task in todo if task.is_recorded]
+    if not any(task.variant == "" for task in todo):
+        raise typer.BadParameter(f"nothing that was asked for is recorded in {kept}; leave out --recorded")
     with ProcessPoolExecutor(jobs, max_tasks_per_child=1) as pool:
         list(pool.map(execute, todo))
     found = [quality_records.read(task.record) for task in todo]

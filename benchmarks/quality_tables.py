@@ -121,9 +121,11 @@ class Table:
         """Mean over users for each seed: ``[seeds, metrics]``."""
         return np.stack([result.values[suffix].mean(axis=0) for result in self.of(row, variant)])
 
-    def users(self, row: str, suffix: str, variant: str = "") -> Values:
-        """Mean over seeds for each user: ``[users, metrics]``."""
-        return np.mean([result.values[suffix] for result in self.of(row, variant)], axis=0)
+    def paired(self, first: str, second: str, suffix: str) -> tuple[Values, Values]:
+        """Of two rows, over the seeds that both have: ``[seeds, users, metrics]`` each."""
+        ours, others = ({found.record.seed: found.values[suffix] for found in self.of(row)} for row in (first, second))
+        seeds = sorted(ours.keys() & others.keys())
+        return np.stack([ours[seed] for seed in seeds]), np.stack([others[seed] for seed in seeds])
 
 
 def markdown(label: str, table: Table, trials: Mapping[str, int], records: Sequence[Record]) -> str:
@@ -157,14 +159,15 @@ def markdown(label: str, table: Table, trials: Mapping[str, int], records: Seque
 
 def _rankings(table: Table, suffix: str, variant: str) -> str:
     best = np.max([table.seeds(row, suffix, variant).mean(axis=0) for row in table.rows(variant)], axis=0)
-    lines = []
+    lines, most = [], max(len(table.of(row, variant)) for row in table.rows(variant))
     for row in table.rows(variant):
         values = table.seeds(row, suffix, variant)
         cells = [
             _bold(_spread(column), bool(column.mean() == highest))
             for column, highest in zip(values.T, best, strict=True)
         ]
-        lines.append([table.titles[row], *cells])
+        fewer = f" ({len(values)} of {most} seeds)" if len(values) < most else ""
+        lines.append([table.titles[row] + fewer, *cells])
     return _markdown(["", *METRICS], lines)
 
 
@@ -175,25 +178,23 @@ def _verdicts(table: Table) -> str:
             continue
         cells = [f"{table.name(first)} against {table.name(second)}"]
         for suffix in FILTERS:
-            a, b = table.users(first, suffix), table.users(second, suffix)
+            seeds_a, seeds_b = table.paired(first, second, suffix)
+            a, b = seeds_a.mean(axis=0), seeds_b.mean(axis=0)
             generator = np.random.default_rng(0)
             cells += [_gain(relative_gain(a, b, _RESAMPLES, generator))]
             found = compare(a[:, 3], b[:, 3], _RESAMPLES, generator)
-            alike, seeds = _same_sign(table, first, second, suffix)
+            alike = _same_sign(seeds_a, seeds_b)
             interval = f"{found.difference:+.4f} [{found.low:+.4f}, {found.high:+.4f}]"
-            cells += [f"{interval}, *{found.verdict}*, {alike} of {seeds} seeds"]
+            cells += [f"{interval}, *{found.verdict}*, {alike} of {len(seeds_a)} seeds"]
         lines.append(cells)
     header = ["", "mean relative gain of the four metrics", "NDCG@10", "the same without seen items", "NDCG@10"]
     return _markdown(header, lines)
 
 
-def _same_sign(table: Table, first: str, second: str, suffix: str) -> tuple[int, int]:
-    """In how many seeds the difference of NDCG@10 has the sign of the mean difference, and of how many."""
-    ours, others = (
-        {result.record.seed: result.values[suffix][:, 3].mean() for result in table.of(row)} for row in (first, second)
-    )
-    differences = np.array([ours[seed] - others[seed] for seed in sorted(ours.keys() & others.keys())])
-    return int((np.sign(differences) == np.sign(differences.mean())).sum()), len(differences)
+def _same_sign(ours: Values, others: Values) -> int:
+    """In how many seeds the difference of NDCG@10 has the sign of the mean difference."""
+    differences = (ours - others)[:, :, 3].mean(axis=1)
+    return int((np.sign(differences) == np.sign(differences.mean())).sum())
 
 
 def _interventions(table: Table) -> str:

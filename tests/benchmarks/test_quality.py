@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import typer
 import yaml
 
 from benchmarks import quality, quality_records, quality_tables
@@ -51,12 +52,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 RANKS = {"full": [0, 9, 10, NOT_RANKED], "walk": [3, 2, 1, 0]}
 
 
-def run(data: Path, systems: str, folder: str = "data") -> str:
+def run(data: Path, systems: str, folder: str = "data", seeds: int = 1, recorded: bool = False) -> str:
     results = data / "results.md"
     quality.main(
         data=data / folder,
         recipe=data / "recipe.yaml",
-        seeds=1,
+        seeds=seeds,
+        recorded=recorded,
         workdir=data / "runs",
         systems=systems,
         variants="",
@@ -88,6 +90,27 @@ def test_systems_are_compared_and_finished_runs_are_kept(data: Path, capsys: pyt
     assert not (data / "runs").exists()
     assert again.count("<!-- quality:small -->") == 1
     assert again == text
+    # Asked for more than there is, what is there can be had without running anything.
+    assert run(data, "full,sasrec,tiger", "elsewhere", seeds=2, recorded=True) == text
+    with pytest.raises(typer.BadParameter, match="nothing that was asked for is recorded"):
+        run(data, "tiger", "elsewhere", recorded=True)
+
+
+def test_rows_with_fewer_seeds_say_so_and_are_compared_over_those_that_both_have() -> None:
+    def record(system: str, seed: int, rank: int) -> quality_records.Record:
+        ranks = {system: {suffix: np.array([rank, rank]) for suffix in ("", "_seen_filtered")}}
+        told = (quality_records.comparable(Params()), "abc", "a machine", "2026-11-25")
+        return quality_records.Record(system, seed, "", *told, {"parameters": 1, "minutes": 1.0}, {}, None, ranks)
+
+    # Seed 1 of TIGER, which the other has not, would turn the verdict.
+    found = [record("tiger", 0, 4), record("tiger", 1, 0), record("paper", 0, 1)]
+    table = quality_tables.Table(quality.titles(), found)
+    text = quality_tables.markdown("small", table, quality.trials(), found)
+    assert "| S²GR, the paper's form (1 of 2 seeds) |" in text
+    assert "| TIGER, same layers and width |" in text
+    ours, others = table.paired("paper", "tiger", "")
+    assert ours.shape == others.shape == (1, 2, 4)
+    assert "*better*, 1 of 1 seeds" in text
 
 
 def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
