@@ -33,7 +33,7 @@ from s2gr.runtime import start_fabric
 from s2gr.sequences import Sequences, load_sequences
 from s2gr.stopwatch import stopwatch
 from s2gr.training import Plan, Row, fit, parameter_groups, warmup_cosine
-from s2gr.walk import WalkCounts
+from s2gr.walk import GRID, WalkCounts
 from s2gr.workspace import Workspace, read_json, write_json
 
 Scores = npt.NDArray[np.float32]
@@ -107,7 +107,7 @@ class SASRec(nn.Module):
 
 def described(settings: Settings) -> dict[str, Any]:
     """All that was chosen or is tried, in the plain types of JSON."""
-    grids = {"walks": [asdict(each) for each in tuned.WALKS], "shares": list(tuned.MIX), "repeats": list(REPEATS)}
+    grids = {"walks": [asdict(each) for each in GRID], "shares": list(tuned.MIX), "repeats": list(REPEATS)}
     return {**asdict(settings), "batch": BATCH, "history": HISTORY, **grids}
 
 

@@ -20,17 +20,13 @@ from benchmarks.scorers import Scorer, rank_scorer
 from s2gr.cases import Cases
 from s2gr.evaluation.ranking import FILTERS, Ranked
 from s2gr.reasoner.fusion import REPEATS, ndcg_sum
-from s2gr.walk import GraphWalk, WalkCounts, WalkWeights
+from s2gr.walk import GRID, GraphWalk, WalkCounts
 
 Scores = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
 
 # Shares of the network's distribution in the mixture, the rest is the walk's.
 MIX = (*(step / 10 for step in range(1, 10)), 0.95)
-WALKS = [
-    WalkWeights(decay, items, second)
-    for decay, items, second in product((0.2, 0.3, 0.4, 0.6), (1, 3, 5), (0.0, 0.3, 0.5, 0.8))
-]
 Key = TypeVar("Key")
 
 
@@ -83,7 +79,7 @@ def tuned_walks(counts: WalkCounts, cases: Cases) -> dict[str, dict[str, Choice]
     """Kind of walk → filter → the weights, and without a filter the factor, that rank ``cases`` best."""
     found = {}
     for kind in ("directed", "undirected"):
-        walks = {index: GraphWalk(getattr(counts, kind), counts.popularity, each) for index, each in enumerate(WALKS)}
+        walks = {index: GraphWalk(getattr(counts, kind), counts.popularity, each) for index, each in enumerate(GRID)}
 
         def scored(batch: Cases, walks: Mapping[int, GraphWalk] = walks) -> Iterator[tuple[int, str, Scores]]:
             for index, walk in walks.items():
@@ -93,7 +89,7 @@ def tuned_walks(counts: WalkCounts, cases: Cases) -> dict[str, dict[str, Choice]
 
         chosen = _best(scored, cases)
         found[kind] = {
-            suffix: Choice(walks[index], factor, asdict(WALKS[index]) | {"factor_for_repeats": factor})
+            suffix: Choice(walks[index], factor, asdict(GRID[index]) | {"factor_for_repeats": factor})
             for suffix, (index, factor) in chosen.items()
         }
     return found

@@ -1,13 +1,15 @@
 """A training-free walk over the items that followed one another in training: the baseline that has to be beaten.
 
-Of a history it takes the last three items, the latest weighing most, and goes one and two steps along the transition
-probabilities of the training sequences; popularity breaks ties. On this kind of data it ranks above many trained
+Of a history it takes the last few items, the latest weighing most, and goes one and two steps along the transition
+probabilities of the training sequences; popularity breaks ties. How many items, how much each weighs and how much the
+second step does is chosen on validation (`reasoner/choosing.py`). On this kind of data it ranks above many trained
 models, so it is a control in the evaluation and a source of evidence for the reasoner's fused ranking.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,6 +45,13 @@ class WalkWeights:
     def recency(self) -> npt.NDArray[np.float32]:
         """Of the last item, the last but one, …: float32 ``[items]``."""
         return np.float32(self.decay) ** np.arange(self.items, dtype=np.float32)
+
+
+# What validation chooses from, for S²GR and for the baselines beside it.
+GRID = [
+    WalkWeights(decay, items, second_step)
+    for decay, items, second_step in product((0.2, 0.3, 0.4, 0.6), (1, 3, 5), (0.0, 0.3, 0.5, 0.8))
+]
 
 
 @dataclass(frozen=True)

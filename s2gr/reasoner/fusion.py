@@ -10,7 +10,7 @@ has not seen: repeats are most of what the directed walk knows. The paper ranks 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, astuple, dataclass, field
 from itertools import product
 from typing import Any
 
@@ -20,6 +20,7 @@ from torch import Tensor
 
 from s2gr.metrics import NOT_RANKED, gains
 from s2gr.reasoner.decoding import Beam
+from s2gr.walk import WalkWeights
 
 # The weights tried are multiples of 1 / _STEPS.
 _STEPS = 10
@@ -39,13 +40,15 @@ class Weights:
 
 @dataclass(frozen=True)
 class Fusion:
-    """The weights with and without the items that the user has seen."""
+    """The weights with and without the items that the user has seen, and how the walks that they weigh go."""
 
     everything: Weights = Weights()
     unseen: Weights = Weights()
     # What the score of an item in the history is multiplied by where the whole catalogue is ranked: networks that read
     # and predict with the same embeddings rank the last items high, even if nobody ever takes an item twice.
     repeats: float = 1.0
+    walk: WalkWeights = field(default_factory=WalkWeights)
+    walk_undirected: WalkWeights = field(default_factory=WalkWeights)
 
     @property
     def reads_beam(self) -> bool:
@@ -57,7 +60,8 @@ class Fusion:
 
     @staticmethod
     def of(told: dict[str, Any]) -> Fusion:
-        return Fusion(Weights(**told["everything"]), Weights(**told["unseen"]), told["repeats"])
+        walks = (WalkWeights(**told[name]) for name in ("walk", "walk_undirected"))
+        return Fusion(Weights(**told["everything"]), Weights(**told["unseen"]), told["repeats"], *walks)
 
 
 @dataclass(frozen=True)

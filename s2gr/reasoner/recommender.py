@@ -96,16 +96,26 @@ class Recommender:
         version: str = "unpublished",
     ) -> None:
         self.model = model.to(device).eval()
-        self.sids, self.counts, self.fusion, self.device = sids, counts, fusion, device
+        self.sids, self.counts, self.device = sids, counts, device
         self.titles, self.version = list(titles or sids.item_ids), version
-        self.walk = GraphWalk(counts.directed, counts.popularity)
-        self.walk_undirected = GraphWalk(counts.undirected, counts.popularity)
+        self.fusion = fusion
         self.constraint = Constraint.of(build_trie(sids.codes), device)
         self._vectors: Tensor | None = None
 
     @property
     def item_ids(self) -> list[str]:
         return self.sids.item_ids
+
+    @property
+    def fusion(self) -> Fusion:
+        """The weights of the sources; the walks go as they say."""
+        return self._fusion
+
+    @fusion.setter
+    def fusion(self, fusion: Fusion) -> None:
+        self._fusion = fusion
+        self.walk = GraphWalk(self.counts.directed, self.counts.popularity, fusion.walk)
+        self.walk_undirected = GraphWalk(self.counts.undirected, self.counts.popularity, fusion.walk_undirected)
 
     @torch.no_grad()
     def frozen(self) -> Recommender:

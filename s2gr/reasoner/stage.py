@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -17,20 +16,12 @@ from s2gr.embeddings import Matrix, read_embeddings
 from s2gr.errors import UserError
 from s2gr.params import Params
 from s2gr.reasoner.batches import packed_batches
-from s2gr.reasoner.decoding import beam_search, beam_searches
-from s2gr.reasoner.fusion import (
-    REPEATS,
-    Candidates,
-    Fusion,
-    Weights,
-    beam_probabilities,
-    candidates,
-    choose_weights,
-    ndcg_sum,
-)
+from s2gr.reasoner.choosing import choose_fusion, choose_walks, targets_of
+from s2gr.reasoner.decoding import beam_search
+from s2gr.reasoner.fusion import Fusion, Weights, ndcg_sum
 from s2gr.reasoner.model import S2GR, Catalogue
 from s2gr.reasoner.objective import Objective
-from s2gr.reasoner.recommender import Recommender
+from s2gr.reasoner.recommender import BEAM, Recommender
 from s2gr.runtime import start_fabric
 from s2gr.sequences import load_sequences
 from s2gr.sids.semantic_ids import read_sids
@@ -39,8 +30,7 @@ from s2gr.training import Plan, Row, fit, parameter_groups, warmup_cosine, write
 from s2gr.walk import WalkCounts
 from s2gr.workspace import Workspace
 
-# Beam and batch of the validation after each epoch.
-_BEAM = 20
+# Batch of the validation after each epoch.
 _USERS = 256
 
 
@@ -85,6 +75,7 @@ def run(params: Params, inputs: Workspace, outputs: Workspace) -> Metrics:
     checkpoint = inputs.unfinished("reasoner") / "checkpoint.safetensors"
     rows = fit(fabric, objective, optimizer, plan, checkpoint, digest.hexdigest())
 
+    recommender.fusion = choose_walks(recommender, cases)
     scores: Row = {}
     if section.ranking == "fused":
         recommender.fusion, scores = choose_fusion(recommender, cases)
@@ -118,39 +109,10 @@ def validate(recommender: Recommender, cases: Cases) -> Row:
     """Validation NDCG@10 of the network's two rankings, the SID beam and v_g, and of their equal mixture."""
     gains = {"ndcg@10": 0.0, "ndcg@10_beam": 0.0, "ndcg@10_interest": 0.0}
     for batch in cases.batches(_USERS):
-        memory, targets = recommender.encode(batch.histories, batch.lengths), _targets(recommender, batch)
-        beam = beam_search(recommender.model, memory, recommender.constraint, _BEAM)
+        memory, targets = recommender.encode(batch.histories, batch.lengths), targets_of(recommender, batch)
+        beam = beam_search(recommender.model, memory, recommender.constraint, BEAM)
         found = recommender.evidence(memory, beam, batch.histories, batch.lengths)
         gains["ndcg@10"] += ndcg_sum(found.fused(Weights(0.5, 0.5)), targets)
         gains["ndcg@10_beam"] += ndcg_sum(found.sid, targets)
         gains["ndcg@10_interest"] += ndcg_sum(found.interest, targets)
     return {name: gain / len(cases) for name, gain in gains.items()}
-
-
-@torch.no_grad()
-def choose_fusion(recommender: Recommender, cases: Cases) -> tuple[Fusion, Row]:
-    """What the best validation NDCG@10 takes, with and without seen items, and these NDCG@10."""
-    everything: dict[float, list[Candidates]] = {factor: [] for factor in REPEATS}
-    unseen = []
-    for batch in cases.batches(_USERS):
-        memory, targets = recommender.encode(batch.histories, batch.lengths), _targets(recommender, batch)
-        met, seen = recommender.met(batch.histories, batch.lengths), recommender.excluded(batch.seen())
-        # As both rankings will have it: without seen items the beam is searched among the others, and full.
-        beam, beam_unseen = beam_searches(recommender.model, memory, recommender.constraint, _BEAM, [None, seen])
-        found = recommender.evidence(memory, beam, batch.histories, batch.lengths)
-        for factor, kept in everything.items():
-            kept.append(candidates(found, targets, met, factor))
-        found = replace(found, sid=beam_probabilities(beam_unseen, seen.shape[1]))
-        # A repeated target can't be found once the seen items are left out: a miss for every weight alike.
-        unseen.append(candidates(found, targets, seen))
-    chosen = {factor: choose_weights(kept) for factor, kept in everything.items()}
-    # Of equal scores, the factor that changes least.
-    repeats = max(chosen, key=lambda factor: chosen[factor][1])
-    weights, score = chosen[repeats]
-    weights_unseen, score_unseen = choose_weights(unseen)
-    scores = {"ndcg@10_fused": score, "ndcg@10_fused_unseen": score_unseen}
-    return Fusion(weights, weights_unseen, repeats), scores
-
-
-def _targets(recommender: Recommender, batch: Cases) -> Tensor:
-    return torch.from_numpy(batch.targets).to(recommender.device)

@@ -10,7 +10,6 @@ import pytest
 from benchmarks.scorers import rank_scorer
 from benchmarks.tuned import (
     MIX,
-    WALKS,
     Damped,
     Mixture,
     damped,
@@ -24,7 +23,7 @@ from s2gr.evaluation.ranking import FILTERS
 from s2gr.metrics import gains
 from s2gr.reasoner.fusion import REPEATS
 from s2gr.sequences import TEST, TRAIN, VALIDATION, Sequences
-from s2gr.walk import GraphWalk, WalkCounts
+from s2gr.walk import GRID, GraphWalk, WalkCounts
 
 ITEMS, USERS, LENGTH = 30, 60, 12
 
@@ -85,5 +84,5 @@ def test_a_walk_where_nobody_comes_back_leaves_out_the_history() -> None:
     cases = build_cases(sequences, "validation", 20)
     counts = WalkCounts.of(sequences)
     chosen = rank_chosen(tuned_walks(counts, cases)["undirected"], cases, 10)
-    plain = [rank_scorer(GraphWalk(counts.undirected, counts.popularity, each), cases, 10) for each in WALKS]
+    plain = [rank_scorer(GraphWalk(counts.undirected, counts.popularity, each), cases, 10) for each in GRID]
     assert gains(chosen.ranks[""], 10).mean() > max(gains(found.ranks[""], 10).mean() for found in plain)

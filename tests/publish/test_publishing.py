@@ -64,7 +64,7 @@ def test_the_first_version_says_where_it_came_from(finished: Workspace, made_wit
     assert facts["metrics"] == read_json(finished.headline)
     assert set(facts["data"]) >= {"data/events.parquet", "data/items.parquet", "data/sids.parquet"}
     assert (facts["previous"], facts["gate"]) == (None, None)
-    assert set(facts["fusion"]) == {"everything", "unseen", "repeats"}
+    assert set(facts["fusion"]) == {"everything", "unseen", "repeats", "walk", "walk_undirected"}
 
 
 def test_a_bundle_ranks_as_its_work_folder_does_and_needs_nothing_of_it(

@@ -1,6 +1,7 @@
 """A trained reasoner as a user meets it: ranking, filters, storage."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,18 +10,18 @@ import pyarrow as pa
 import pytest
 import torch
 
-from s2gr.cases import build_cases
+from s2gr.cases import Cases, build_cases
 from s2gr.errors import UserError
 from s2gr.metrics import gains, ranks_in_list
 from s2gr.params import Params
+from s2gr.reasoner.choosing import choose_fusion, choose_walks
 from s2gr.reasoner.decoding import beam_search
 from s2gr.reasoner.fusion import Fusion, Weights
 from s2gr.reasoner.model import S2GR
 from s2gr.reasoner.recommender import Recommender
-from s2gr.reasoner.stage import choose_fusion
 from s2gr.sequences import TEST, TRAIN, VALIDATION, Sequences
 from s2gr.sids.semantic_ids import SemanticIds
-from s2gr.walk import WalkCounts
+from s2gr.walk import GRID, GraphWalk, WalkCounts, WalkWeights
 from s2gr.workspace import Workspace, read_json, write_json, write_table
 
 HISTORIES = np.array([[3, 1, 4, -1, -1, -1, -1, -1], [1, 5, 9, 2, 6, 5, 3, 5], [7, -1, -1, -1, -1, -1, -1, -1]])
@@ -109,15 +110,44 @@ def test_items_beyond_the_history_that_is_read_count_as_others_do(recommender: R
     assert whole.items[0].tolist().index(HISTORIES[1, 0]) < 25
 
 
-def test_the_mixture_is_chosen_on_what_will_be_ranked(recommender: Recommender) -> None:
+@pytest.fixture
+def cases(recommender: Recommender) -> Cases:
     generator = np.random.default_rng(3)
     lengths = np.full(40, 20)
     items = generator.integers(0, 30, lengths.sum()).astype(np.int32)
     split = np.tile(np.array([TRAIN] * 18 + [VALIDATION, TEST], dtype=np.uint8), 40)
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     users = [f"u{user}" for user in range(40)]
-    cases = build_cases(Sequences(users, offsets, items, split, recommender.item_ids), "validation", 6)
+    return build_cases(Sequences(users, offsets, items, split, recommender.item_ids), "validation", 6)
+
+
+def test_the_walks_are_those_that_rank_validation_best_without_seen_items(
+    recommender: Recommender, cases: Cases
+) -> None:
+    def ndcg(kind: str, weights: WalkWeights) -> float:
+        walk = GraphWalk(getattr(recommender.counts, kind), recommender.counts.popularity, weights)
+        scores = walk.scores(cases.histories, cases.lengths)
+        for row, seen in enumerate(cases.seen()):
+            scores[row, seen] = -1
+        best = np.argsort(-scores, axis=1, kind="stable")[:, :10]
+        # A target that was met before is left out with the seen ones.
+        best[np.take_along_axis(scores, best, axis=1) <= 0] = -1
+        return float(gains(ranks_in_list(best, cases.targets), 10).mean())
+
+    found = choose_walks(recommender, cases)
+    assert (found.everything, found.unseen) == (FUSION.everything, FUSION.unseen)
+    for kind, chosen in (("directed", found.walk), ("undirected", found.walk_undirected)):
+        assert ndcg(kind, chosen) == pytest.approx(max(ndcg(kind, weights) for weights in GRID))
+    assert found != FUSION
+    recommender.fusion = found
+    assert (recommender.walk.weights, recommender.walk_undirected.weights) == (found.walk, found.walk_undirected)
+
+
+def test_the_mixture_is_chosen_on_what_will_be_ranked(recommender: Recommender, cases: Cases) -> None:
+    recommender.fusion = choose_walks(recommender, cases)
+    walks = (recommender.fusion.walk, recommender.fusion.walk_undirected)
     recommender.fusion, scores = choose_fusion(recommender, cases)
+    assert (recommender.fusion.walk, recommender.fusion.walk_undirected) == walks
     for exclude, name in ((None, "ndcg@10_fused"), (cases.seen(), "ndcg@10_fused_unseen")):
         found = recommender.rank(cases.histories, cases.lengths, 10, 20, exclude)
         assert gains(ranks_in_list(found.items, cases.targets), 10).mean() == pytest.approx(scores[name])
@@ -169,9 +199,11 @@ def write_inputs(workspace: Workspace, recommender: Recommender) -> None:
 def test_loads_what_it_saved(recommender: Recommender, tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     write_inputs(workspace, recommender)
+    recommender.fusion = replace(FUSION, walk=WalkWeights(0.2, 1, 0.8), walk_undirected=WalkWeights(0.4, 5, 0.0))
     recommender.save(workspace.reasoner)
     loaded = Recommender.load(workspace, Params())
-    assert loaded.fusion == FUSION
+    assert loaded.fusion == recommender.fusion
+    assert loaded.walk.weights == WalkWeights(0.2, 1, 0.8)
     ours, theirs = (each.rankings(HISTORIES, LENGTHS, k=5, beam=20)["beam"] for each in (recommender, loaded))
     assert np.array_equal(ours.items, theirs.items)
 

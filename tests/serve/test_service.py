@@ -314,7 +314,7 @@ def variant(finished: Workspace, number: int) -> None:
     config = read_json(finished.reasoner / "config.json")
     share = number / 10
     weights = {"sid": 1 - share, "interest": share, "walk": 0.0, "walk_undirected": 0.0}
-    config["fusion"] = {"everything": weights, "unseen": weights, "repeats": 1.0}
+    config["fusion"] |= {"everything": weights, "unseen": weights}
     write_json(config, finished.reasoner / "config.json")
     evaluated(finished)
 
