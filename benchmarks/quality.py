@@ -97,12 +97,9 @@ class Run:
 
 
 def execute(task: Run) -> None:
-    """Run what is not up to date, and record it."""
+    """Run what is not up to date in the run's folder, and record it."""
     set_up_logging()
     log.info("%s, seed %d %s", SYSTEMS[task.system].title, task.seed, task.variant)
-    if task.is_recorded:
-        log.info("%s: recorded", task.record)
-        return
     workspace = Workspace(task.folder)
     task.folder.mkdir(parents=True, exist_ok=True)
     if task.system == "sasrec":
@@ -174,7 +171,7 @@ def main(
     if not any(task.variant == "" for task in todo):
         raise typer.BadParameter(f"nothing that was asked for is recorded in {kept}; leave out --recorded")
     with ProcessPoolExecutor(jobs, max_tasks_per_child=1) as pool:
-        list(pool.map(execute, todo))
+        list(pool.map(execute, [task for task in todo if not task.is_recorded]))
     found = [quality_records.read(task.record) for task in todo]
     table = quality_tables.Table(titles(), found)
     text = quality_tables.markdown(label, table, trials(), found)
