@@ -124,7 +124,8 @@ class GraphWalk:
         # Arrived after one step, a walk stays or goes one further: I + second_step · P.
         stays = sparse.eye_array(counts.shape[0], dtype=np.float32, format="csr")
         self._onward = sparse.csr_array(stays + np.float32(self.weights.second_step) * self._steps)
-        self._tie_break = _TIE_BREAK * popularity / max(popularity.max(initial=0.0), 1.0)
+        # float32 [items]: what popularity adds.
+        self.tie_break = _TIE_BREAK * popularity / max(popularity.max(initial=0.0), 1.0)
 
     def scores(self, histories: npt.NDArray[np.integer], lengths: npt.NDArray[np.integer]) -> npt.NDArray[np.float32]:
         """Score all items for each history.
@@ -141,7 +142,7 @@ class GraphWalk:
             block = slice(start, start + _BLOCK)
             arrived = self._start(np.asarray(histories[block]), np.asarray(lengths[block])) @ self._steps
             scores[block] = dense_product(arrived, self._onward)
-        scores += self._tie_break
+        scores += self.tie_break
         return scores
 
     def _start(self, histories: npt.NDArray[np.integer], lengths: npt.NDArray[np.integer]) -> sparse.csr_array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import torch
 from scipy import sparse
 from torch import Tensor
@@ -33,15 +34,26 @@ def choose_walks(recommender: Recommender, cases: Cases) -> Fusion:
     that the user has met, which the factor for repeats takes care of.
     """
     counts = recommender.counts
+    most = max(weights.items for weights in GRID)
 
     def best(steps: sparse.csr_array) -> WalkWeights:
-        walks = [(weights, GraphWalk(steps, counts.popularity, weights)) for weights in GRID]
+        # A walk is a sum over the items it starts from: those of one item each, without and with the second step, do.
+        nothing = np.zeros_like(counts.popularity)
+        parts = [GraphWalk(steps, nothing, WalkWeights(items=1, second_step=step)) for step in (0.0, 1.0)]
+        tie_break = torch.from_numpy(GraphWalk(steps, counts.popularity).tie_break)
         gains = dict.fromkeys(GRID, 0.0)
         for batch in cases.batches(_USERS):
             seen, targets = recommender.excluded(batch.seen()), targets_of(recommender, batch)
-            for weights, walk in walks:
-                scores = torch.from_numpy(walk.scores(batch.histories, batch.lengths)).to(recommender.device)
-                gains[weights] += ndcg_sum(scores.masked_fill_(seen, -torch.inf), targets)
+            of_items = [
+                [torch.from_numpy(part.scores(batch.histories, batch.lengths - back)) for part in parts]
+                for back in range(most)
+            ]
+            for weights in GRID:
+                scores = torch.zeros_like(of_items[0][0])
+                for recency, (once, twice) in zip(weights.recency.tolist(), of_items, strict=False):
+                    scores.add_(torch.lerp(once, twice, weights.second_step), alpha=recency)
+                scores = scores.add_(tie_break).to(recommender.device).masked_fill_(seen, -torch.inf)
+                gains[weights] += ndcg_sum(scores, targets)
         return max(gains, key=gains.__getitem__)
 
     return replace(recommender.fusion, walk=best(counts.directed), walk_undirected=best(counts.undirected))
