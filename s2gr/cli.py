@@ -71,9 +71,11 @@ def run(
         except StageFailed as failure:
             raise typer.Exit(failure.code) from None
         if last == STAGES[-1]:
-            published = told(publish_checked(workspace, made_with))
+            outcome = publish_checked(workspace, made_with)
             print_summary(workspace, stdout())
-            typer.echo(published)
+            typer.echo(told(outcome))
+            if outcome.kind == "rejected":
+                raise typer.Exit(1)
         else:
             typer.echo(f"the stages up to {last} are up to date in {workdir}")
 
