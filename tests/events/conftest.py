@@ -1,4 +1,4 @@
-"""A log of the test's own, run through the stage."""
+"""Logs of the test's own, run through the stage."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,9 +8,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from s2gr.console import log
 from s2gr.params import Params
 from s2gr.stage import execute
 from s2gr.workspace import Workspace
+
+from .folder import Folder
 
 Event = tuple[str | None, str | None, Any]
 RunEvents = Callable[..., tuple[Workspace, dict[str, Any]]]
@@ -54,3 +57,21 @@ def run_events(tmp_path: Path) -> RunEvents:
         return workspace, dict(execute("events", params, workspace))
 
     return run
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder(tmp_path)
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Callable[[], Folder]:
+    count = iter(range(10**9))
+    return lambda: Folder(tmp_path / f"folder-{next(count)}")
+
+
+@pytest.fixture
+def warnings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    told: list[str] = []
+    monkeypatch.setattr(log, "warning", lambda text, *values: told.append(text % values))
+    return told

@@ -1,4 +1,4 @@
-"""A project of two shell-command stages: what the bridge does, without the seconds that real stages take."""
+"""Projects without the seconds that real stages take: one of two shell commands, and one that the sensors look at."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from orchestration.defs import loop
 from orchestration.dvc_bridge import stage_asset
 from orchestration.dvc_project import Project
+
+from .watched import Site
 
 DVC_YAML = """\
 stages:
@@ -101,3 +104,12 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Toy]:
     toy.dvc("init", "--no-scm", "--quiet")
     yield toy
     toy.instance.dispose()
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    site = Site(tmp_path)
+    monkeypatch.setattr(loop, "PROJECT", Project(tmp_path))
+    monkeypatch.setenv("S2GR_ALERT_URLS", "")
+    yield site
+    site.instance.dispose()

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import dagster as dg
 import pytest
 
-from orchestration.defs import sensors
+from orchestration.defs import loop, sensors
+from orchestration.defs.retraining import PUBLISHED
+from orchestration.dvc_project import Project
+from s2gr.params import Params
+from s2gr.publish.publishing import publish
+from s2gr.publish.versions import current_version, rollback
+from s2gr.workspace import Workspace, read_json
+
+MadeWith = Callable[..., Params]
 
 
 @pytest.fixture
@@ -105,3 +114,32 @@ def test_a_run_in_progress_reports_for_itself(toy: Any, evaluate: Any) -> None:
 @dg.job(name="nothing")
 def _nothing() -> None:
     pass
+
+
+def test_what_is_published_or_gone_back_from_at_a_terminal_is_reported_once(
+    finished: Workspace, made_with: MadeWith, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "PROJECT", Project(finished.root))
+    with dg.DagsterInstance.ephemeral() as instance:
+
+        def reported() -> Sequence[str]:
+            found: Any = loop.published_elsewhere(dg.build_sensor_context(instance))
+            events = [] if isinstance(found, dg.SkipReason) else found.asset_events
+            for event in events:
+                instance.report_runless_asset_event(event)
+            return [str(event.metadata["version"].value) for event in events]
+
+        publish(finished, made_with())
+        first = current_version(finished.published)
+        assert reported() == [first]
+        assert reported() == []
+        publish(finished, made_with(evaluation={"bootstrap": 101}))
+        assert reported() == [current_version(finished.published)]
+        rollback(finished.published)
+        assert reported() == [first]
+        latest = instance.get_latest_materialization_event(dg.AssetKey(PUBLISHED))
+        assert latest
+        assert latest.asset_materialization
+        shown = latest.asset_materialization.metadata
+        assert shown["events"].value == 480
+        assert shown["ndcg@10_all"].value == read_json(finished.headline)["ndcg@10_all"]["s2gr"]

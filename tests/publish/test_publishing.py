@@ -1,16 +1,8 @@
-"""A bundle appears whole or not at all, is enough by itself, and is refused when it is damaged."""
+"""A bundle is enough by itself and says where it came from; what does not fit together is not published."""
 
 from __future__ import annotations
 
-import json
-import logging
-import os
 import shutil
-import subprocess
-import sys
-import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,32 +14,18 @@ from s2gr import Recommender
 from s2gr.assign import assign_new
 from s2gr.codebook.loading import load_codebook
 from s2gr.errors import UserError
-from s2gr.manifest import MANIFEST, read_manifest, verified
-from s2gr.params import Params
+from s2gr.manifest import read_manifest, verified
 from s2gr.publish import versions
 from s2gr.publish.names import Names
 from s2gr.publish.publishing import Outcome, Verdict, publish
 from s2gr.publish.shown import told
-from s2gr.publish.versions import (
-    GoneBack,
-    current_bundle,
-    current_version,
-    locked,
-    rollback,
-    switch,
-    version_names,
-)
+from s2gr.publish.versions import current_bundle, current_version, rollback, version_names
 from s2gr.workspace import Workspace, read_json, write_json
 
 from ..later import evaluated
+from .variants import MadeWith, other
 
-MadeWith = Callable[..., Params]
 HISTORY = ["i03", "i05", "i04"]
-
-
-def other(made_with: MadeWith, number: int, keep: int = 5) -> Params:
-    """Parameters that make another bundle of the same artefacts."""
-    return made_with(evaluation={"bootstrap": 100 + number}, publish={"keep": keep})
 
 
 def test_the_first_version_says_where_it_came_from(finished: Workspace, made_with: MadeWith) -> None:
@@ -136,52 +114,6 @@ def test_the_oldest_versions_go_and_never_the_one_that_is_served(finished: Works
     assert version_names(finished.published) == [newest]
 
 
-def test_a_copy_without_links_says_how_to_link(finished: Workspace, made_with: MadeWith) -> None:
-    name = publish(finished, made_with()).current
-    link = finished.published / "current"
-    link.unlink()
-    shutil.copytree(finished.published / name, link)
-    with pytest.raises(UserError, match=rf"current: expected a link to a version, .* `ln -s {name} {link}`"):
-        current_version(finished.published)
-
-
-def test_what_was_withdrawn_does_not_come_back_by_itself(finished: Workspace, made_with: MadeWith) -> None:
-    first = publish(finished, other(made_with, 0)).current
-    second = publish(finished, other(made_with, 1)).current
-    assert rollback(finished.published).version == first
-    assert publish(finished, other(made_with, 1)) == Outcome("withdrawn", first)
-    assert rollback(finished.published, second).version == second
-    # Now the first is withdrawn.
-    assert publish(finished, other(made_with, 0)) == Outcome("withdrawn", second)
-    forced = publish(finished, other(made_with, 0), force=True)
-    assert forced.kind == "published"
-    assert current_version(finished.published) == forced.current not in {first, second}
-
-
-def test_a_withdrawn_model_does_not_come_back_with_other_parameters(finished: Workspace, made_with: MadeWith) -> None:
-    good = publish(finished, made_with()).current
-    weights = finished.reasoner / "config.json"
-    weights.write_text(weights.read_text() + "\n")
-    evaluated(finished)
-    bad = publish(finished, made_with()).current
-    rollback(finished.published)
-    assert publish(finished, made_with(serve={"decoders": 4})) == Outcome("withdrawn", good)
-    rollback(finished.published, bad)
-    assert publish(finished, made_with(serve={"decoders": 4})).kind == "published"
-
-
-def test_a_withdrawn_model_stays_withdrawn_where_what_is_served_is_damaged(
-    finished: Workspace, made_with: MadeWith
-) -> None:
-    first = publish(finished, other(made_with, 0)).current
-    publish(finished, other(made_with, 1))
-    rollback(finished.published)
-    (finished.published / first / "params.yaml").write_text("damaged")
-    assert publish(finished, other(made_with, 1)) == Outcome("withdrawn", first)
-    # What is served can be published anew.
-    assert publish(finished, other(made_with, 0)).kind == "published"
-
-
 def test_a_retrained_model_is_not_replaced_by_one_of_an_older_log(finished: Workspace, made_with: MadeWith) -> None:
     """`make pipeline` with nothing to do, after a challenger was published."""
     logged = {"events": 1, "first": "2026-01-01T00:00:00+00:00", "last": "2100-01-01T00:00:00+00:00"}
@@ -194,24 +126,6 @@ def test_a_retrained_model_is_not_replaced_by_one_of_an_older_log(finished: Work
     # By hand in this folder, on whatever log: that is somebody's decision.
     publish(finished, other(made_with, 2), facts={"log": logged})
     assert publish(finished, other(made_with, 3)).kind == "published"
-
-
-def test_there_must_be_something_to_go_back_to(finished: Workspace, made_with: MadeWith) -> None:
-    with pytest.raises(UserError, match="nothing is published in"):
-        rollback(finished.published)
-    first = publish(finished, made_with()).current
-    with pytest.raises(UserError, match=f"no whole version before {first}"):
-        rollback(finished.published)
-    with pytest.raises(UserError, match=f"no version 'v7' in .*; there are: {first}"):
-        rollback(finished.published, "v7")
-
-
-def test_going_back_passes_over_a_damaged_version(finished: Workspace, made_with: MadeWith) -> None:
-    made = [publish(finished, other(made_with, number)).current for number in range(3)]
-    (finished.published / made[1] / "data/sids.parquet").write_bytes(b"")
-    with pytest.raises(UserError, match=r"sids.parquet is damaged: its SHA-256"):
-        rollback(finished.published, made[1])
-    assert rollback(finished.published).version == made[0]
 
 
 def test_the_gate_compares_with_the_champion_and_is_on_record(finished: Workspace, made_with: MadeWith) -> None:
@@ -231,53 +145,6 @@ def test_the_gate_compares_with_the_champion_and_is_on_record(finished: Workspac
     facts = read_manifest(finished.published / "current").facts
     assert facts["gate"] == {"passed": True, "told": "NDCG@10 fell", "figures": {"difference": -0.01}}
     assert facts["previous"] == first.current
-
-
-def test_going_back_waits_for_no_gate_which_judges_again(finished: Workspace, made_with: MadeWith) -> None:
-    first, second = (publish(finished, other(made_with, number)).current for number in range(2))
-    against = []
-
-    def gate(challenger: Workspace, champion: Workspace | None) -> Verdict:
-        assert champion is not None
-        against.append(champion.root.name)
-        if len(against) == 1:
-            assert people.submit(rollback, finished.published).result(20) == GoneBack(first, second)
-            assert current_version(finished.published) == first
-        # What is found against the version that was left counts neither way.
-        return Verdict(len(against) == 2, "better")
-
-    with ThreadPoolExecutor(1) as people:
-        assert publish(finished, other(made_with, 2), gate).kind == "published"
-    assert against == [second, first]
-    assert read_manifest(finished.published / "current").facts["previous"] == first
-
-
-def test_what_is_withdrawn_while_it_is_judged_is_not_published(finished: Workspace, made_with: MadeWith) -> None:
-    _, second, third = (publish(finished, other(made_with, number)).current for number in range(3))
-
-    def gate(challenger: Workspace, champion: Workspace | None) -> Verdict:
-        rollback(finished.published, second)
-        rollback(finished.published, third)
-        return Verdict(True, "better")
-
-    assert publish(finished, other(made_with, 1), gate) == Outcome("withdrawn", third)
-
-
-def test_going_back_is_refused_where_another_version_is_served_by_then(
-    finished: Workspace, made_with: MadeWith, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(logging.getLogger("s2gr"), "propagate", True)
-    first, second = (publish(finished, other(made_with, number)).current for number in range(2))
-    with ThreadPoolExecutor(1) as people:
-        with locked(finished.published):
-            going, until = people.submit(rollback, finished.published), time.monotonic() + 20
-            while f"waiting for process {os.getpid()}, which switches versions" not in caplog.text:
-                assert time.monotonic() < until
-                time.sleep(0.01)
-            switch(finished.published, first)
-        with pytest.raises(UserError, match=f"expected to go back from {second}, found that {first} is served"):
-            going.result()
-    assert current_version(finished.published) == first
 
 
 @pytest.mark.parametrize("name", ["data/items.parquet", "models/codebook", "reports/evaluation.json"])
@@ -311,65 +178,6 @@ def test_a_model_that_cannot_be_loaded_is_not_served(finished: Workspace, made_w
     assert version_names(finished.published) == [first]
 
 
-def test_any_damaged_file_is_named_in_one_line(finished: Workspace, made_with: MadeWith) -> None:
-    publish(finished, made_with())
-    bundle = current_bundle(finished.published)
-    for name in read_manifest(bundle).files:
-        path = bundle / name
-        whole = path.read_bytes()
-        place = len(whole) // 2
-        flipped = whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :]
-        for damaged in (flipped, whole[:-1], b""):
-            path.write_bytes(damaged)
-            with pytest.raises(UserError, match=f"{name} is damaged") as error:
-                Recommender.load(finished.published / "current")
-            assert "\n" not in str(error.value)
-        path.unlink()
-        with pytest.raises(UserError, match=f"{name} is missing, so the bundle is not whole"):
-            Recommender.load(finished.published / "current")
-        path.write_bytes(whole)
-    Recommender.load(finished.published / "current")
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (None, "is no published bundle, or a half-written one: it has no manifest.json"),
-        ("", "manifest.json is damaged"),
-        ("[]", "manifest.json is damaged"),
-        ('{"version": 1}', "manifest.json is damaged"),
-    ],
-)
-def test_a_bundle_without_a_whole_manifest_is_refused(
-    finished: Workspace, made_with: MadeWith, text: str | None, message: str
-) -> None:
-    publish(finished, made_with())
-    path = finished.published / "current" / MANIFEST
-    path.unlink() if text is None else path.write_text(text, encoding="utf-8")
-    with pytest.raises(UserError, match=message):
-        Recommender.load(finished.published / "current")
-
-
-def test_an_edited_list_of_files_and_another_format_are_refused(finished: Workspace, made_with: MadeWith) -> None:
-    publish(finished, made_with())
-    path = finished.published / "current" / MANIFEST
-    told = json.loads(path.read_text(encoding="utf-8"))
-    write_json({**told, "files": dict(list(told["files"].items())[1:])}, path)
-    with pytest.raises(UserError, match="its list of files is not what was written"):
-        verified(path.parent)
-    write_json({**told, "format": 99}, path)
-    with pytest.raises(UserError, match="has another format than"):
-        verified(path.parent)
-
-
-def test_a_damaged_champion_can_be_published_again(finished: Workspace, made_with: MadeWith) -> None:
-    first = publish(finished, made_with()).current
-    (finished.published / first / "data/sids.parquet").write_bytes(b"")
-    again = publish(finished, made_with())
-    assert again.kind == "published"
-    verified(finished.published / "current")
-
-
 def test_a_version_is_later_than_all_others_when_the_clock_goes_back(
     finished: Workspace, made_with: MadeWith, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -397,60 +205,3 @@ def test_new_items_of_the_work_folder_are_ranked_from_the_bundle(
     assert recommender.item_ids[-1] == "n1"
     everything = recommender.recommend(["i03"], k=100, beam=100)
     assert {item.title for item in everything if item.item_id == "n1"} == {"A new soap"}
-
-
-KILLED = """
-import os, signal, sys, time
-from pathlib import Path
-import numpy as np, yaml
-from s2gr.errors import UserError
-from s2gr.manifest import verified
-from s2gr.params import Params
-from s2gr.publish.publishing import publish
-from s2gr.publish.versions import current_bundle, version_names
-from s2gr.workspace import Workspace
-
-workspace, params = Workspace(Path(sys.argv[1])), yaml.safe_load(sys.argv[2])
-
-def attempt(number):
-    params["evaluation"]["bootstrap"] = 100 + number
-    return publish(workspace, Params.model_validate(params))
-
-started = time.monotonic()
-served = [attempt(0).current]
-takes = time.monotonic() - started
-generator = np.random.default_rng(0)
-for number, wait in enumerate(generator.uniform(0, takes, 10), start=1):
-    child = os.fork()
-    if not child:
-        attempt(number)
-        os._exit(0)
-    time.sleep(wait)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    now = verified(current_bundle(workspace.published)).version
-    # The old one, or the one that was being published: the newest there is.
-    assert now == served[-1] or now == version_names(workspace.published)[-1], (now, served)
-    served.append(now)
-final = attempt(99)
-assert final.kind == "published"
-left = sorted(path.name for path in workspace.published.iterdir() if path.name.startswith("."))
-assert left == [".lock", ".publishing"], left
-"""
-
-
-def test_killed_at_ten_random_points_the_old_or_the_new_version_is_served(
-    finished: Workspace, made_with: MadeWith
-) -> None:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", KILLED, str(finished.root), json.dumps(made_with().model_dump(mode="json"))]
-    found = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    assert found.returncode == 0, found.stderr
-
-
-def test_two_at_once_leave_one_whole_current_version(finished: Workspace, made_with: MadeWith) -> None:
-    with ThreadPoolExecutor(2) as pool:
-        found = list(pool.map(lambda number: publish(finished, other(made_with, number)), range(2)))
-    assert [each.kind for each in found] == ["published"] * 2
-    assert sorted(each.current for each in found) == version_names(finished.published)
-    assert verified(finished.published / "current").version == version_names(finished.published)[-1]

@@ -1,108 +1,23 @@
-"""The service as a process of its own, over HTTP: what it answers, what it refuses, and what it takes over."""
+"""The service as a process of its own, over HTTP: what it answers, and what it refuses."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
-import shutil
-import socket
 import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
-import pyarrow as pa
-import pyarrow.compute as pc
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from schemathesis.generation import GenerationMode
 
-from benchmarks.load import closed, posted
-from s2gr.params import Params
-from s2gr.publish.publishing import publish
-from s2gr.publish.versions import switch
 from s2gr.reasoner.recommender import Recommender
-from s2gr.workspace import Workspace, read_json, read_table, write_json, write_table
+from s2gr.workspace import Workspace
 
-from ..later import evaluated
-
-# Starting takes two seconds where nothing else runs.
-PATIENCE = 240.0
-S2GR = str(Path(sys.executable).with_name("s2gr"))
-HISTORIES = [[f"i{(start + step) % 60:02}" for step in range(1 + start % 7)] for start in range(12)]
-
-
-class Service:
-    """``s2gr serve`` in a process."""
-
-    def __init__(
-        self, workspace: Workspace, *arguments: str, port: int = 0, decoders: int = 0, **environment: str
-    ) -> None:
-        overlay = workspace.root / "serve.yaml"
-        overlay.write_text(f"serve: {{decoders: {decoders}}}\nruntime: {{threads: 1}}\n", encoding="utf-8")
-        command = [S2GR, "serve", "--workdir", str(workspace.root), "--port", str(port), "--params", str(overlay)]
-        self.process = subprocess.Popen(
-            [*command, *arguments], stdout=subprocess.PIPE, text=True, env={**os.environ, **environment}
-        )
-        assert self.process.stdout is not None
-        # Nothing comes if it ends with an error, which it has written to stderr.
-        told = self.process.stdout.readline()
-        assert told.startswith("serving "), told
-        self.address = told.split(" on ")[1].split(",")[0]
-        self.http = httpx.Client(base_url=self.address, timeout=PATIENCE)
-        wait_for(self.healthy)
-
-    def healthy(self) -> bool:
-        try:
-            return self.http.get("/health").status_code == 200
-        except httpx.TransportError:
-            return False
-
-    def version(self) -> str:
-        return str(self.http.get("/health").json()["version"])
-
-    def recommended(self, history: list[str], **more: Any) -> list[str]:
-        answer = self.http.post("/recommend", json={"history": history, **more})
-        assert answer.status_code == 200, answer.text
-        return [item["item_id"] for item in answer.json()["items"]]
-
-    def stop(self) -> int:
-        self.http.close()
-        self.process.terminate()
-        return self.process.wait(PATIENCE)
-
-
-def wait_for(holds: Callable[[], bool]) -> None:
-    until = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < until, "it never came"
-        time.sleep(0.02)
-
-
-@contextmanager
-def serving(workspace: Workspace, *arguments: str, decoders: int = 0, **environment: str) -> Iterator[Service]:
-    service = Service(workspace, *arguments, decoders=decoders, **environment)
-    try:
-        yield service
-    finally:
-        service.stop()
-
-
-@pytest.fixture(scope="module")
-def published(finished_once: tuple[Workspace, Params], tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """A work folder with one published version."""
-    folder = tmp_path_factory.mktemp("served") / "work"
-    shutil.copytree(finished_once[0].root, folder)
-    publish(Workspace(folder), finished_once[1])
-    return Workspace(folder)
+from .service import HISTORIES, S2GR, Service, serving
 
 
 @pytest.fixture(scope="module")
@@ -254,193 +169,6 @@ def test_it_keeps_to_its_specification(service: Service, mode: GenerationMode) -
                 case.call_and_validate()
 
             keeps()
-
-
-def test_a_key_is_asked_for_where_there_is_one(published: Workspace) -> None:
-    with serving(published, S2GR_API_KEY="first second schlüssel") as service:
-        asked = {"history": ["i03"]}
-        assert service.http.post("/recommend", json=asked).status_code == 401
-        assert service.http.get("/metrics").status_code == 401
-        assert service.http.get("/docs").status_code == 200
-        specification = service.http.get("/openapi.json").json()["paths"]["/recommend"]["post"]
-        assert specification["security"]
-        # Anyone may read it, and nobody without a key what the catalogue holds.
-        example = specification["requestBody"]["content"]["application/json"]["example"]
-        assert example["history"]
-        assert service.http.post("/recommend", json=example, headers={"X-API-Key": "first"}).status_code == 404
-        for key in ("wrong", "", "schlüsse".encode(), "schlüssel".encode("latin-1")):
-            assert service.http.post("/recommend", json=asked, headers={"X-API-Key": key}).status_code == 401
-        assert service.http.post("/recommend", json=asked, headers={"Authorization": "Bearer firs"}).status_code == 401
-        for headers in (
-            {"X-API-Key": "first"},
-            {"Authorization": "Bearer second"},
-            {"X-API-Key": "schlüssel".encode()},
-        ):
-            assert service.http.post("/recommend", json=asked, headers=headers).status_code == 200
-
-
-def test_a_head_or_a_body_that_does_not_come_is_not_waited_for(published: Workspace, tmp_path: Path) -> None:
-    overlay = tmp_path / "serve.yaml"
-    overlay.write_text("serve: {timeout: 0.5}\n", encoding="utf-8")
-    with serving(published, "--params", str(overlay)) as service:
-        where = urlsplit(service.address)
-        with socket.create_connection((where.hostname, where.port), timeout=PATIENCE) as connection:
-            connection.sendall(b"POST /recommend HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{")
-            assert connection.recv(100).startswith(b"HTTP/1.1 408")
-        begun, whole = b"GET /health HTTP/1.1\r\nHost: x\r\n", b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
-        for sent in (b"", begun):
-            with socket.create_connection((where.hostname, where.port), timeout=PATIENCE) as connection:
-                connection.sendall(sent)
-                assert connection.recv(100) == b""
-        with socket.create_connection((where.hostname, where.port), timeout=PATIENCE) as connection:
-            for _ in range(2):
-                connection.sendall(whole)
-                answer = b""
-                while not answer.endswith(b"}"):
-                    answer += connection.recv(1000)
-                assert answer.startswith(b"HTTP/1.1 200")
-                # Between two requests it may be silent for longer.
-                time.sleep(0.7)
-            connection.sendall(begun)
-            assert connection.recv(100) == b""
-
-
-def variant(finished: Workspace, number: int) -> None:
-    """Another model in the work folder: other titles, other weights of the sources."""
-    items = read_table(finished.items)
-    titles = pc.binary_join_element_wise(items["item_id"].cast(pa.string()), f"v{number}", " ")
-    column = items.schema.get_field_index("title")
-    write_table(items.set_column(column, items.schema.field("title"), titles), finished.items)
-    config = read_json(finished.reasoner / "config.json")
-    share = number / 10
-    weights = {"sid": 1 - share, "interest": share, "walk": 0.0, "walk_undirected": 0.0}
-    config["fusion"] |= {"everything": weights, "unseen": weights}
-    write_json(config, finished.reasoner / "config.json")
-    evaluated(finished)
-
-
-def test_no_request_is_lost_while_five_bundles_are_published(
-    finished: Workspace, made_with: Callable[..., Params]
-) -> None:
-    params = made_with(publish={"keep": 10})
-    publish(finished, params)
-    asked = [{"history": history, "k": 5} for history in HISTORIES]
-    answers: dict[tuple[str, int], list[Any]] = {}
-    bad: list[bytes] = []
-    done = False
-
-    def answered(index: int, status: int, body: bytes) -> None:
-        if status != 200:
-            bad.append(body)
-            return
-        told = json.loads(body)
-        items = [(item["item_id"], item["title"], item["score"]) for item in told["items"]]
-        same = answers.setdefault((told["version"], index), items)
-        if [item[:2] for item in same] != [item[:2] for item in items]:
-            bad.append(body)
-
-    with serving(finished, decoders=1) as service, ThreadPoolExecutor(1) as background:
-        requests = [posted("/recommend", body) for body in asked]
-        load = background.submit(
-            asyncio.run, closed(service.address, requests, 16, lambda sent: sent < 10_000 or not done, answered)
-        )
-        versions = [service.version()]
-        try:
-            for number in range(1, 6):
-                variant(finished, number)
-                versions.append(publish(finished, params).current)
-                wait_for(lambda: service.version() == versions[-1])
-        finally:
-            done = True
-        outcome = load.result()
-    assert not bad
-    assert sum(outcome.statuses.values()) >= 10_000
-    assert outcome.failed == 0
-    assert len(set(versions)) == 6
-    assert {version for version, _ in answers} >= set(versions[1:])
-    for version in versions:
-        recommender = Recommender.load(finished.published / version)
-        for index, body in enumerate(asked):
-            if (version, index) in answers:
-                expected = recommender.recommend(body["history"], k=5)
-                found = answers[version, index]
-                assert [item[:2] for item in found] == [(item.item_id, item.title) for item in expected]
-                assert [item[2] for item in found] == pytest.approx([item.score for item in expected], abs=2e-5)
-
-
-def test_lists_are_taken_over_and_a_broken_one_or_a_damaged_bundle_is_not(
-    finished: Workspace, made_with: Callable[..., Params], tmp_path: Path
-) -> None:
-    first = publish(finished, made_with()).current
-    allow = tmp_path / "allow.txt"
-    allow.write_text("i10\ni11\n", encoding="utf-8")
-    overlay = tmp_path / "serve.yaml"
-    overlay.write_text("serve: {look: 0.05}\n", encoding="utf-8")
-    with serving(finished, "--allow", str(allow), "--params", str(overlay)) as service:
-        assert set(service.recommended(["i03"])) == {"i10", "i11"}
-        assert set(service.recommended(["i03"], allow=["i11", "i12"])) == {"i11"}
-        allow.write_text("i12\n", encoding="utf-8")
-        wait_for(lambda: service.recommended(["i03"]) == ["i12"])
-
-        def failures() -> float:
-            line = next(line for line in service.http.get("/metrics").text.splitlines() if 'outcome="failed"' in line)
-            return float(line.split()[-1])
-
-        allow.write_text("nobody's\n", encoding="utf-8")
-        wait_for(lambda: failures() >= 1)
-        assert service.recommended(["i03"]) == ["i12"]
-        allow.write_text("i12\n", encoding="utf-8")
-        broken = finished.published / "20990101T000000Z-00000000"
-        shutil.copytree(finished.published / first, broken)
-        (broken / "models/reasoner/model.safetensors").write_bytes(b"")
-        before = failures()
-        switch(finished.published, broken.name)
-        wait_for(lambda: failures() > before)
-        assert service.version() == first
-        assert service.recommended(["i03"]) == ["i12"]
-        switch(finished.published, first)
-
-
-def test_killed_it_is_up_again_at_once_and_told_to_stop_it_stops(published: Workspace) -> None:
-    service = Service(published)
-    service.process.kill()
-    service.process.wait()
-    port = urlsplit(service.address).port
-    assert port is not None
-    again = Service(published, port=port, decoders=1)
-    used = Path(f"/proc/{again.process.pid}/stat")
-    if used.exists():
-        ticks = sum(map(int, used.read_text().rsplit(") ", 1)[1].split()[11:13]))
-        importing = "import time, torch, fastapi, pyarrow.parquet, scipy.sparse; print(time.process_time())"
-        least = float(subprocess.check_output([sys.executable, "-c", importing], text=True))
-        # It does little more than import what it needs: two seconds where nothing else runs, and both take longer where
-        # much does.
-        assert ticks / os.sysconf("SC_CLK_TCK") < 5 * least
-    assert again.recommended(["i03"])
-    assert again.stop() in (0, -15)
-
-
-def test_it_starts_without_what_only_training_needs() -> None:
-    program = "import sys, s2gr.serve.server; print({'sklearn', 'pandas', 'matplotlib', 'duckdb'} & set(sys.modules))"
-    assert subprocess.check_output([sys.executable, "-c", program], text=True) == "set()\n"
-
-
-def test_an_empty_address_is_not_taken_for_all_addresses(published: Workspace) -> None:
-    command = [S2GR, "serve", "--workdir", str(published.root), "--port", "0", "--host", ""]
-    found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
-    assert found.returncode == 2
-    assert found.stderr.startswith("error: --host is empty; give the address to listen on")
-    assert found.stderr.count("\n") == 1
-
-
-@pytest.mark.parametrize("blank", ["", " "])
-def test_a_variable_without_a_key_is_not_taken_for_no_key_wanted(published: Workspace, blank: str) -> None:
-    command = [S2GR, "serve", "--workdir", str(published.root), "--port", "0"]
-    environment = {**os.environ, "S2GR_API_KEY": blank}
-    found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE, env=environment)
-    assert found.returncode == 2
-    assert found.stderr.startswith("error: S2GR_API_KEY is set, but holds no key")
-    assert found.stderr.count("\n") == 1
 
 
 def test_an_address_that_is_taken_is_told_in_one_line(service: Service, published: Workspace) -> None:

@@ -4,7 +4,6 @@ import hashlib
 import subprocess
 import urllib.request
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +40,6 @@ U_ITEM = "".join(
         ("4|Land III (1995) (V)|01-Jan-1995||http://x", ("Animation",)),
     ]
 )
-
-
-@pytest.fixture
-def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
-    with database(Runtime(), tmp_path_factory.mktemp("state")) as connection:
-        yield connection
 
 
 @pytest.fixture
