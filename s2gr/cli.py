@@ -73,7 +73,7 @@ def run(
         if last == STAGES[-1]:
             outcome = publish_checked(workspace, made_with)
             print_summary(workspace, stdout())
-            typer.echo(told(outcome))
+            typer.echo(told(outcome, workspace))
             if outcome.kind == "rejected":
                 raise typer.Exit(1)
         else:

@@ -28,7 +28,7 @@ def publish(
 
         workspace = Workspace(workdir)
         outcome = publish_checked(workspace, params_of(workspace, params), force)
-        typer.echo(told(outcome))
+        typer.echo(told(outcome, workspace))
         if outcome.kind == "rejected":
             raise typer.Exit(1)
 
@@ -57,9 +57,11 @@ def rollback(
         from s2gr.publish.versions import rollback as go_back
         from s2gr.workspace import Workspace
 
-        found = go_back(Workspace(workdir).published, version)
+        workspace = Workspace(workdir)
+        found = go_back(workspace.published, version)
         typer.echo(
-            f"serving {found.version}; {found.left} is withdrawn: `s2gr rollback {found.left}` serves it again"
+            f"serving {found.version}; {found.left} is withdrawn: "
+            f"`s2gr rollback {found.left}{workspace.option}` serves it again"
             if found.left != found.version
             else f"serving {found.version}, as before"
         )

@@ -117,7 +117,7 @@ def _times(timings: Mapping[str, Any]) -> Table:
 
 
 def _next_steps(workspace: Workspace) -> Iterator[Text]:
-    where = "" if str(workspace.root) == "." else f" --workdir {shlex.quote(str(workspace.root))}"
+    where = workspace.option
     user = read_table(workspace.events, ["user_id"])["user_id"][0].as_py()
     steps = {}
     if (workspace.root / "dvc.yaml").exists():

@@ -124,8 +124,7 @@ class GraphWalk:
         # Arrived after one step, a walk stays or goes one further: I + second_step · P.
         stays = sparse.eye_array(counts.shape[0], dtype=np.float32, format="csr")
         self._onward = sparse.csr_array(stays + np.float32(self.weights.second_step) * self._steps)
-        # float32 [items]: what popularity adds.
-        self.tie_break = _TIE_BREAK * popularity / max(popularity.max(initial=0.0), 1.0)
+        self._tie_break = tie_break(popularity)
 
     def scores(self, histories: npt.NDArray[np.integer], lengths: npt.NDArray[np.integer]) -> npt.NDArray[np.float32]:
         """Score all items for each history.
@@ -142,7 +141,7 @@ class GraphWalk:
             block = slice(start, start + _BLOCK)
             arrived = self._start(np.asarray(histories[block]), np.asarray(lengths[block])) @ self._steps
             scores[block] = dense_product(arrived, self._onward)
-        scores += self.tie_break
+        scores += self._tie_break
         return scores
 
     def _start(self, histories: npt.NDArray[np.integer], lengths: npt.NDArray[np.integer]) -> sparse.csr_array:
@@ -156,6 +155,11 @@ class GraphWalk:
         rows = np.broadcast_to(np.arange(batch)[:, None], positions.shape)[exists]
         weights = np.broadcast_to(recency, positions.shape)[exists]
         return sparse.csr_array((weights, (rows, items)), shape=(batch, self._steps.shape[0]))
+
+
+def tie_break(popularity: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """What popularity, training events ``[items]``, adds to scores so that equal ones go by it."""
+    return _TIE_BREAK * popularity / max(popularity.max(initial=0.0), 1.0)
 
 
 def dense_product(rows: sparse.csr_array, matrix: sparse.csr_array) -> npt.NDArray[np.float32]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shlex
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -88,6 +89,11 @@ class Workspace:
     def unfinished(self, stage: str) -> Path:
         """A folder for what a killed stage goes on from; gone when the stage's outputs are in place."""
         return self.state / "unfinished" / stage
+
+    @property
+    def option(self) -> str:
+        """What a command that is proposed to people needs to find it; nothing where they are in it."""
+        return "" if str(self.root) == "." else f" --workdir {shlex.quote(str(self.root))}"
 
     @property
     def params(self) -> Path:

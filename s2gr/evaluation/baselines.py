@@ -13,10 +13,7 @@ from torch import Tensor
 from s2gr.evaluation.ranking import FILTERS, Items, Lists
 from s2gr.reasoner.top import top_items
 from s2gr.sequences import Sequences
-from s2gr.walk import dense_product
-
-# Times popularity in [0, 1]: below any difference of scores that means something.
-_TIE_BREAK = 1e-6
+from s2gr.walk import dense_product, tie_break
 
 
 class Popularity:
@@ -73,7 +70,7 @@ class ItemKNN:
                 ]
             )
         )
-        self._tie_break = _TIE_BREAK * popularity / max(popularity.max(initial=0.0), 1.0)
+        self._tie_break = tie_break(popularity)
 
     def scores(self, histories: Items, lengths: Items) -> npt.NDArray[np.float32]:
         """Float32 ``[batch, items]`` of histories ``[batch, width]``, of which the first ``lengths`` entries count."""

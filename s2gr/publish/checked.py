@@ -20,7 +20,7 @@ def publish_checked(workspace: Workspace, params: Params, force: bool = False) -
     if not failed:
         return publish(workspace, params, force=force)
     told = (
-        f"what fails is critical: {'; '.join(failed)} (`python -m data_checks` says why); correct the data and run the "
-        "stages again, or publish it all the same: `s2gr publish --force`"
+        f"what fails is critical: {'; '.join(failed)} (`python -m data_checks{workspace.option}` says why); correct "
+        f"the data and run the stages again, or publish it all the same: `s2gr publish --force{workspace.option}`"
     )
     return Outcome("rejected", current_version(workspace.published) or "", Verdict(False, told))

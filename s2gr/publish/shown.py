@@ -14,10 +14,11 @@ from s2gr.errors import UserError
 from s2gr.manifest import read_manifest
 from s2gr.publish.publishing import Outcome
 from s2gr.publish.versions import current_version, version_names
+from s2gr.workspace import Workspace
 
 
-def told(outcome: Outcome) -> str:
-    """What came of a publication, in a line or two."""
+def told(outcome: Outcome, workspace: Workspace) -> str:
+    """What came of a publication of the workspace, in a line or two."""
     match outcome.kind:
         case "published":
             removed = f"; removed {', '.join(outcome.removed)}" if outcome.removed else ""
@@ -28,12 +29,13 @@ def told(outcome: Outcome) -> str:
             return (
                 "not published: somebody went back from a version with the same model; "
                 f"{outcome.current or 'nothing'} goes on being served. To publish it all the same: "
-                "`s2gr publish --force`"
+                f"`s2gr publish --force{workspace.option}`"
             )
         case "older":
             return (
                 f"not published: {outcome.current}, which is served, was retrained on a log that ends later than this "
-                "folder's. Run the stages anew (`dvc repro`), or publish it all the same: `s2gr publish --force`"
+                "folder's. Run the stages anew, or publish it all the same: "
+                f"`s2gr publish --force{workspace.option}`"
             )
         case "rejected":
             assert outcome.verdict is not None

@@ -22,7 +22,7 @@ from s2gr.reasoner.fusion import (
 )
 from s2gr.reasoner.recommender import BEAM, Recommender
 from s2gr.training import Row
-from s2gr.walk import GRID, GraphWalk, WalkWeights
+from s2gr.walk import GRID, GraphWalk, WalkWeights, tie_break
 
 _USERS = 256
 
@@ -35,12 +35,12 @@ def choose_walks(recommender: Recommender, cases: Cases) -> Fusion:
     """
     counts = recommender.counts
     most = max(weights.items for weights in GRID)
+    by_popularity = torch.from_numpy(tie_break(counts.popularity))
 
     def best(steps: sparse.csr_array) -> WalkWeights:
         # A walk is a sum over the items it starts from: those of one item each, without and with the second step, do.
         nothing = np.zeros_like(counts.popularity)
         parts = [GraphWalk(steps, nothing, WalkWeights(items=1, second_step=step)) for step in (0.0, 1.0)]
-        tie_break = torch.from_numpy(GraphWalk(steps, counts.popularity).tie_break)
         gains = dict.fromkeys(GRID, 0.0)
         for batch in cases.batches(_USERS):
             seen, targets = recommender.excluded(batch.seen()), targets_of(recommender, batch)
@@ -52,7 +52,7 @@ def choose_walks(recommender: Recommender, cases: Cases) -> Fusion:
                 scores = torch.zeros_like(of_items[0][0])
                 for recency, (once, twice) in zip(weights.recency.tolist(), of_items, strict=False):
                     scores.add_(torch.lerp(once, twice, weights.second_step), alpha=recency)
-                scores = scores.add_(tie_break).to(recommender.device).masked_fill_(seen, -torch.inf)
+                scores = scores.add_(by_popularity).to(recommender.device).masked_fill_(seen, -torch.inf)
                 gains[weights] += ndcg_sum(scores, targets)
         return max(gains, key=gains.__getitem__)
 

@@ -40,7 +40,8 @@ def test_publish_versions_and_rollback_tell_what_is_served(finished: Workspace, 
     assert f"▶ │ {second}" in table
     assert f"{told[0]['metrics']['ndcg@10_all']['s2gr']:.4f}" in table
 
-    assert f"serving {first}; {second} is withdrawn: `s2gr rollback {second}`" in ask(finished, "rollback").stdout
+    again = f"`s2gr rollback {second} --workdir {finished.root}`"
+    assert f"serving {first}; {second} is withdrawn: {again}" in ask(finished, "rollback").stdout
     assert current_version(finished.published) == first
     assert "somebody went back" in published(finished, *more)
     assert current_version(finished.published) == first
@@ -58,6 +59,7 @@ def test_what_fails_a_critical_check_is_not_published(finished: Workspace) -> No
     result = ask(finished, "publish")
     assert result.exit_code == 1
     assert "not published: what fails is critical: " in result.stdout
+    assert f"`s2gr publish --force --workdir {finished.root}`" in result.stdout
     assert "nothing goes on being served" in result.stdout
     assert current_version(finished.published) is None
 
