@@ -130,13 +130,11 @@ class Table:
 
 def markdown(label: str, table: Table, trials: Mapping[str, int], records: Sequence[Record]) -> str:
     """Everything, as it stands in docs/results.md."""
-    seeds = max(len(table.of(row)) for row in table.rows(""))
-    spread = f"{seeds} seeds (mean ± sd)" if seeds > 1 else "1 seed"
     commits, machines, dates = (
         ", ".join(dict.fromkeys(getattr(record, name) for record in records)) for name in ("commit", "machine", "date")
     )
     parts = [
-        f"{records[0].users:,} users, {spread}, commit {commits}, {machines}, {dates}. "
+        f"{_size(table)}, commit {commits}, {machines}, {dates}. "
         f"Written by `python -m benchmarks.quality` for `{label}`."
     ]
     for suffix, title in FILTER_TITLES.items():
@@ -152,9 +150,17 @@ def markdown(label: str, table: Table, trials: Mapping[str, int], records: Seque
     parts += ["**Budget** of one seed.", _budgets(table, trials)]
     for variant in ("shuffled ties", "temporal split"):
         if table.rows(variant):
-            parts += [f"**With {variant}**, whole catalogue", _rankings(table, "", variant)]
-            parts += [f"**With {variant}**, without items already seen", _rankings(table, "_seen_filtered", variant)]
+            for suffix, title in FILTER_TITLES.items():
+                told = f"**With {variant}**, {title[0].lower()}{title[1:]}: {_size(table, variant)}"
+                parts += [told, _rankings(table, suffix, variant)]
     return "\n\n".join(parts)
+
+
+def _size(table: Table, variant: str = "") -> str:
+    """What is behind the tables of a variant of the protocol."""
+    found = [table.of(row, variant) for row in table.rows(variant)]
+    seeds = max(map(len, found))
+    return f"{found[0][0].record.users:,} users, {f'{seeds} seeds (mean ± sd)' if seeds > 1 else '1 seed'}"
 
 
 def _rankings(table: Table, suffix: str, variant: str) -> str:

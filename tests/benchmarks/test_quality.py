@@ -96,14 +96,22 @@ def test_systems_are_compared_and_finished_runs_are_kept(data: Path, capsys: pyt
         run(data, "tiger", "elsewhere", recorded=True)
 
 
-def test_rows_with_fewer_seeds_say_so_and_are_compared_over_those_that_both_have() -> None:
-    def record(system: str, seed: int, rank: int) -> quality_records.Record:
-        ranks = {system: {suffix: np.array([rank, rank]) for suffix in ("", "_seen_filtered")}}
-        told = (quality_records.comparable(Params()), "abc", "a machine", "2026-11-25")
-        return quality_records.Record(system, seed, "", *told, {"parameters": 1, "minutes": 1.0}, {}, None, ranks)
+def record(system: str, seed: int, ranks: list[int], variant: str = "") -> quality_records.Record:
+    found = {system: {suffix: np.array(ranks) for suffix in ("", "_seen_filtered")}}
+    told = (variant, quality_records.comparable(Params()), "abc", "a machine", "2026-11-25")
+    return quality_records.Record(system, seed, *told, {"parameters": 1, "minutes": 1.0}, {}, None, found)
 
+
+def test_a_variant_says_how_many_users_and_seeds_are_behind_it() -> None:
+    found = [record("full", 0, [1, 2]), record("full", 1, [1, 3]), record("full", 0, [1, 2, 3], "temporal split")]
+    text = quality_tables.markdown("small", quality_tables.Table(quality.titles(), found), quality.trials(), found)
+    assert text.startswith("2 users, 2 seeds (mean ± sd), commit abc")
+    assert "**With temporal split**, without items already seen: 3 users, 1 seed" in text
+
+
+def test_rows_with_fewer_seeds_say_so_and_are_compared_over_those_that_both_have() -> None:
     # Seed 1 of TIGER, which the other has not, would turn the verdict.
-    found = [record("tiger", 0, 4), record("tiger", 1, 0), record("paper", 0, 1)]
+    found = [record("tiger", 0, [4, 4]), record("tiger", 1, [0, 0]), record("paper", 0, [1, 1])]
     table = quality_tables.Table(quality.titles(), found)
     text = quality_tables.markdown("small", table, quality.trials(), found)
     assert "| S²GR, the paper's form (1 of 2 seeds) |" in text
