@@ -204,7 +204,7 @@ def test_without_a_champion_the_checks_are_held_all_the_same(finished: Workspace
     params = made_with()
     refused = publish(finished, params, Gate(finished, params, ["sids: unique"]))
     assert (refused.kind, refused.current) == ("rejected", "")
-    assert "nothing goes on being served" in told(refused)
+    assert "nothing goes on being served" in told(refused, finished)
     admitted = publish(finished, params, Gate(finished, params))
     assert admitted.kind == "published"
     # Damaged, what is served is no champion.
