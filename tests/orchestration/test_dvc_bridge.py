@@ -113,7 +113,9 @@ def test_a_long_wait_for_another_dvc_is_told_once(toy: Any, tmp_path: Path, monk
     monkeypatch.setattr(dvc_process, "TOLD", 0.0)
     monkeypatch.setattr(dvc_process, "PAUSE", 0.1)
     script = (toy.root / "s2gr/first/run.sh").read_text()
-    toy.rewrite("s2gr/first/run.sh", "touch started; sleep 5\n" + script)
+    # It goes on for as long as nobody is told, and for some attempts more.
+    told = "until ls .s2gr/alerts/waiting/*.json; do sleep .1; done >&2"
+    toy.rewrite("s2gr/first/run.sh", f"touch started; {told}; sleep 2\n{script}")
     other = subprocess.Popen([sys.executable, "-m", "dvc", "repro", "first"], cwd=toy.root, stdout=subprocess.DEVNULL)
     _wait_for(toy.root / "started")
     assert dvc_process.repro("first", False, tmp_path / "transcript") == 0
@@ -180,7 +182,7 @@ def test_a_terminal_run_is_reported_as_dagster_itself_would(toy: Any) -> None:
 
 
 def _wait_for(path: Path) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not (path.exists() and (path.name == "started" or path.read_text().strip())):
         assert time.monotonic() < deadline, f"{path} did not appear"
         time.sleep(0.05)
